@@ -1,0 +1,1 @@
+//! Barriers, agreement and seed-level statistics: numbers to numbers

@@ -1,0 +1,1 @@
+//! Model families on fused kernels, with Hugging Face tensor names

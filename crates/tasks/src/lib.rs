@@ -1,0 +1,1 @@
+//! Worlds, data sets, interventions, tokenising and batches

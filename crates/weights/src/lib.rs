@@ -1,0 +1,73 @@
+//! Algebra on named tensors.
+//!
+//! A model's parameters are one flat `f32` buffer and a table of names ([`Layout`]). What a study does to weights
+//! (walk the line between two models, average many, measure distances) is then one linear pass over memory.
+//!
+//! **This crate knows no model, task or disk.**
+
+mod layout;
+mod tensors;
+
+pub use layout::{Entry, Layout};
+pub use tensors::Weights;
+
+/// What can be wrong with named tensors.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes are not a safetensors file.
+    #[error("not a safetensors file: {reason}")]
+    Format {
+        /// What the parser objected to.
+        reason: String,
+    },
+    /// A tensor that the layout names is not there.
+    #[error("tensor `{name}` is missing")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor that the layout does not name.
+    #[error("tensor `{name}` is not part of this model")]
+    Unexpected {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor has another shape than its namesake.
+    #[error("tensor `{name}` has shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// Its name.
+        name: String,
+        /// What is there.
+        found: Vec<usize>,
+        /// What should be.
+        expected: Vec<usize>,
+    },
+    /// A tensor is stored in a type that weights are not kept in.
+    #[error("tensor `{name}` has type {dtype}, weights are F32, F16 or BF16")]
+    Type {
+        /// Its name.
+        name: String,
+        /// The stored type.
+        dtype: String,
+    },
+    /// A weight is NaN or infinite.
+    #[error("tensor `{name}` holds {value} at index {index}")]
+    NotFinite {
+        /// Its name.
+        name: String,
+        /// Position in the tensor's row-major order.
+        index: usize,
+        /// NaN or an infinity.
+        value: f32,
+    },
+    /// Two sets of weights name different tensors.
+    #[error("these weights differ in structure: {reason}")]
+    Structure {
+        /// The first difference.
+        reason: String,
+    },
+    /// An operation over several models was given none.
+    #[error("no weights given")]
+    Empty,
+}
