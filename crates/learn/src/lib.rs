@@ -1,1 +1,77 @@
-//! The training loop, optimiser, schedules and scoring
+//! The training loop, its optimiser and schedules, and scoring.
+//!
+//! A run is a pure function of its starting weights, its batches (numbered by step, not drawn from a mutable
+//! generator) and its [`Recipe`]: stopping after any step, saving the [`State`] and going on gives the same bytes
+//! as going straight through, on one thread or many.
+//!
+//! **This crate knows no key, flag or folder.**
+
+mod gradient;
+mod optimiser;
+mod order;
+mod schedule;
+mod scoring;
+mod state;
+mod training;
+
+pub use gradient::Trainer;
+pub use optimiser::AdamW;
+pub use order::Order;
+pub use schedule::Schedule;
+pub use scoring::{Scorer, masked_tally};
+pub use state::State;
+pub use training::{Progress, Recipe, train};
+
+/// Changes whenever a training run of the same recipe yields other bytes.
+pub const TRAINING_VERSION: u32 = 1;
+
+/// Changes whenever scoring the same weights on the same examples yields other numbers.
+pub const SCORING_VERSION: u32 = 1;
+
+/// What can go wrong while a model learns or is scored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The loss or the gradient is no longer a number.
+    #[error("diverged at step {step}: the {what} is {value} (learning rate {learning_rate:e}); lower the learning rate, or clip")]
+    Diverged {
+        /// Optimiser steps taken before it was seen.
+        step: u64,
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// The offending value.
+        value: f64,
+        /// The learning rate of that step.
+        learning_rate: f64,
+    },
+    /// A hyper-parameter outside its range.
+    #[error("{name} is {value}, {range}")]
+    Parameter {
+        /// Its name.
+        name: &'static str,
+        /// What was given.
+        value: f64,
+        /// What it may be.
+        range: &'static str,
+    },
+    /// Fewer examples than one batch needs.
+    #[error("{examples} training examples cannot fill a batch of {batch}")]
+    TooFewExamples {
+        /// Examples at hand.
+        examples: usize,
+        /// Examples in a batch.
+        batch: usize,
+    },
+    /// A saved state does not belong to this run.
+    #[error("saved training state does not fit: {reason}")]
+    State {
+        /// Why.
+        reason: String,
+    },
+    /// The model refused its input.
+    #[error(transparent)]
+    Model(#[from] models::Error),
+    /// The weights do not fit.
+    #[error(transparent)]
+    Weights(#[from] weights::Error),
+}

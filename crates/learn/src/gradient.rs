@@ -1,0 +1,206 @@
+//! The gradient of one batch, on one thread or several, with the same bytes.
+
+use models::{Dropout, Inputs, Model, Tally, Targets, Tokens, Workspace};
+use rayon::prelude::*;
+use tasks::{Batch, Encoded};
+
+use crate::Error;
+
+/// Packed tokens (or dense rows) that one thread takes at a time. Part of what a run computes: shards are summed in
+/// order, so another size rounds differently.
+const SHARD_TOKENS: usize = 1024;
+/// The same for dense inputs.
+const SHARD_ROWS: usize = 1024;
+
+/// Computes batch gradients of one model.
+///
+/// A batch is cut into shards whose number depends on the batch alone. Each shard is one thread's work in its own
+/// workspace, and their gradients are added in shard order: there are no barriers inside, and one thread or
+/// sixteen give the same bytes.
+pub struct Trainer<'a> {
+    model: &'a Model,
+    pool: Option<&'a rayon::ThreadPool>,
+    lanes: Vec<Lane>,
+}
+
+/// What one thread needs.
+struct Lane {
+    workspace: Workspace,
+    gradient: Vec<f32>,
+    tally: Result<Tally, models::Error>,
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer for `model`; `pool` is used where a batch has several shards.
+    #[must_use]
+    pub fn new(model: &'a Model, pool: Option<&'a rayon::ThreadPool>) -> Self {
+        Self { model, pool, lanes: Vec::new() }
+    }
+
+    /// Writes the gradient of the mean loss of `batch` into `gradient` (overwritten) and returns the sums of the
+    /// batch.
+    ///
+    /// `dropout_key` selects the dropout masks of this step; `None` switches dropout off.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the model refuses the batch.
+    pub fn gradient(
+        &mut self,
+        values: &[f32],
+        batch: &Batch,
+        dropout_key: Option<u64>,
+        gradient: &mut [f32],
+    ) -> Result<Tally, Error> {
+        let view = BatchView::of(batch);
+        let shards = view.shards();
+        let scale = 1.0 / view.targets().max(1) as f32;
+        let threads = self.pool.map_or(1, rayon::ThreadPool::current_num_threads).min(shards.len());
+        // One lane for each thread; the first shard of all writes into `gradient` itself.
+        while self.lanes.len() < threads {
+            self.lanes.push(Lane {
+                workspace: Workspace::default(),
+                gradient: Vec::new(),
+                tally: Ok(Tally::default()),
+            });
+        }
+        gradient.fill(0.0);
+        let model = self.model;
+        let mut total = Tally::default();
+        for (wave, shards) in shards.chunks(threads).enumerate() {
+            let work = |(index, (lane, shard)): (usize, (&mut Lane, &std::ops::Range<usize>))| {
+                let part = view.part(shard.clone());
+                let dropout = dropout_key.map(|key| Dropout { key: shard_key(key, wave * threads + index) });
+                lane.gradient.clear();
+                lane.gradient.resize(values.len(), 0.0);
+                lane.tally = model.loss_and_gradient(
+                    values,
+                    &part.inputs(),
+                    &part.targets(),
+                    dropout,
+                    scale,
+                    &mut lane.gradient,
+                    &mut lane.workspace,
+                );
+            };
+            match self.pool {
+                Some(pool) if shards.len() > 1 => {
+                    let lanes = &mut self.lanes;
+                    pool.install(|| lanes.par_iter_mut().zip(shards).enumerate().for_each(work));
+                }
+                _ => self.lanes.iter_mut().zip(shards).enumerate().for_each(work),
+            }
+            for lane in &mut self.lanes[..shards.len()] {
+                total += std::mem::replace(&mut lane.tally, Ok(Tally::default()))?;
+                kernels::add_assign(gradient, &lane.gradient);
+            }
+        }
+        Ok(total)
+    }
+}
+
+/// Dropout masks of different shards are independent.
+fn shard_key(key: u64, shard: usize) -> u64 {
+    key ^ (shard as u64).wrapping_mul(0xd6e8_feb8_6659_fd93)
+}
+
+/// A batch, to be cut at example boundaries.
+enum BatchView<'a> {
+    Tokens { ids: &'a [u32], types: &'a [u32], starts: &'a [u32], goal: Goal<'a> },
+    Dense { values: &'a [f32], width: usize, labels: &'a [u32] },
+}
+
+#[derive(Clone, Copy)]
+enum Goal<'a> {
+    Classes(&'a [u32]),
+    Masked { rows: &'a [u32], labels: &'a [u32] },
+}
+
+impl<'a> BatchView<'a> {
+    fn of(batch: &'a Batch) -> Self {
+        match batch {
+            Batch::Masked(masked) => Self::Tokens {
+                ids: &masked.ids,
+                types: &masked.types,
+                starts: &masked.starts,
+                goal: Goal::Masked { rows: &masked.rows, labels: &masked.labels },
+            },
+            Batch::Labelled(labelled) => match &labelled.inputs {
+                Encoded::Tokens { ids, types, starts } => {
+                    Self::Tokens { ids, types, starts, goal: Goal::Classes(&labelled.labels) }
+                }
+                Encoded::Dense { values, width } => {
+                    Self::Dense { values, width: *width, labels: &labelled.labels }
+                }
+            },
+        }
+    }
+
+    fn targets(&self) -> usize {
+        match self {
+            Self::Tokens { goal: Goal::Masked { labels, .. } | Goal::Classes(labels), .. }
+            | Self::Dense { labels, .. } => labels.len(),
+        }
+    }
+
+    /// Ranges of examples, each of about [`SHARD_TOKENS`] tokens, as even as whole examples allow.
+    fn shards(&self) -> Vec<std::ops::Range<usize>> {
+        let (examples, size, per_shard) = match self {
+            Self::Tokens { ids, starts, .. } => (starts.len() - 1, ids.len(), SHARD_TOKENS),
+            Self::Dense { labels, .. } => (labels.len(), labels.len(), SHARD_ROWS),
+        };
+        let count = size.div_ceil(per_shard).clamp(1, examples.max(1));
+        (0..count).map(|i| i * examples / count..(i + 1) * examples / count).collect()
+    }
+
+    fn part(&self, examples: std::ops::Range<usize>) -> Part<'a> {
+        match *self {
+            Self::Dense { values, width, labels } => Part::Dense {
+                values: &values[examples.start * width..examples.end * width],
+                width,
+                labels: &labels[examples],
+            },
+            Self::Tokens { ids, types, starts, goal } => {
+                let first = starts[examples.start];
+                let tokens = first as usize..starts[examples.end] as usize;
+                let (rows, labels) = match goal {
+                    Goal::Classes(labels) => (None, &labels[examples.clone()]),
+                    Goal::Masked { rows, labels } => {
+                        let from = rows.partition_point(|&row| (row as usize) < tokens.start);
+                        let to = rows.partition_point(|&row| (row as usize) < tokens.end);
+                        let rows = rows[from..to].iter().map(|row| row - first).collect();
+                        (Some(rows), &labels[from..to])
+                    }
+                };
+                Part::Tokens {
+                    ids: &ids[tokens.clone()],
+                    types: &types[tokens],
+                    starts: starts[examples.start..=examples.end].iter().map(|start| start - first).collect(),
+                    rows,
+                    labels,
+                }
+            }
+        }
+    }
+}
+
+/// One shard: its slices, and its indices counted from its own start.
+enum Part<'a> {
+    Tokens { ids: &'a [u32], types: &'a [u32], starts: Vec<u32>, rows: Option<Vec<u32>>, labels: &'a [u32] },
+    Dense { values: &'a [f32], width: usize, labels: &'a [u32] },
+}
+
+impl Part<'_> {
+    fn inputs(&self) -> Inputs<'_> {
+        match self {
+            Self::Tokens { ids, types, starts, .. } => Inputs::Tokens(Tokens { ids, types, starts }),
+            Self::Dense { values, width, .. } => Inputs::Dense { values, width: *width },
+        }
+    }
+
+    fn targets(&self) -> Targets<'_> {
+        match self {
+            Self::Tokens { rows: Some(rows), labels, .. } => Targets::MaskedTokens { rows, labels },
+            Self::Tokens { labels, .. } | Self::Dense { labels, .. } => Targets::Classes(labels),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! AdamW with its moments in the open, so that a run can be saved and resumed exactly.
+
+use crate::Error;
+
+/// Decoupled weight decay Adam (Loshchilov and Hutter 2019), in place over one flat buffer.
+///
+/// With gradient g, decay λ, learning rate η and step t (from 1):
+///
+/// m ← β₁ m + (1 - β₁) g,  v ← β₂ v + (1 - β₂) g²,
+/// θ ← θ - η λ θ - η (m / c₁) / (√(v / c₂) + ε)
+///
+/// where c₁ = 1 - β₁ᵗ and c₂ = 1 - β₂ᵗ with bias correction, and both are 1 without it (as in the fine-tuning code
+/// of the original BERT release).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// β₁ in `[0, 1)`.
+    pub beta1: f64,
+    /// β₂ in `[0, 1)`.
+    pub beta2: f64,
+    /// ε > 0.
+    pub epsilon: f64,
+    /// λ >= 0; biases and LayerNorm parameters are exempt.
+    pub weight_decay: f64,
+    /// Whether the moments are corrected for their start at zero.
+    pub bias_correction: bool,
+    /// Largest Euclidean norm of the whole gradient; longer ones are scaled down to it. 0 switches clipping off.
+    pub clip: f64,
+}
+
+impl AdamW {
+    /// Checks the ranges above.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] with the first that is out of range.
+    pub fn check(&self) -> Result<(), Error> {
+        let inside = |name, value: f64, good: bool, range| match good && value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::Parameter { name, value, range }),
+        };
+        inside("beta1", self.beta1, (0.0..1.0).contains(&self.beta1), "must be in [0, 1)")?;
+        inside("beta2", self.beta2, (0.0..1.0).contains(&self.beta2), "must be in [0, 1)")?;
+        inside("epsilon", self.epsilon, self.epsilon > 0.0, "must be positive")?;
+        inside("weight decay", self.weight_decay, self.weight_decay >= 0.0, "must not be negative")?;
+        inside("clip", self.clip, self.clip >= 0.0, "must not be negative")
+    }
+
+    /// One step on `values`. `step` counts from 1; `decayed` holds the ranges that weight decay applies to, in order
+    /// and without overlap.
+    pub fn step(
+        &self,
+        values: &mut [f32],
+        gradient: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        step: u64,
+        learning_rate: f64,
+        scale: f32,
+        decayed: &[std::ops::Range<usize>],
+    ) {
+        let power = i32::try_from(step).unwrap_or(i32::MAX);
+        let (correction1, correction2) = match self.bias_correction {
+            true => (1.0 - self.beta1.powi(power), 1.0 - self.beta2.powi(power)),
+            false => (1.0, 1.0),
+        };
+        let mut apply = |range: std::ops::Range<usize>, weight_decay: f64| {
+            kernels::adamw(
+                &mut values[range.clone()],
+                &gradient[range.clone()],
+                &mut first[range.clone()],
+                &mut second[range],
+                &kernels::AdamW {
+                    learning_rate: learning_rate as f32,
+                    beta1: self.beta1 as f32,
+                    beta2: self.beta2 as f32,
+                    epsilon: self.epsilon as f32,
+                    weight_decay: weight_decay as f32,
+                    correction1: correction1 as f32,
+                    correction2: correction2 as f32,
+                    scale,
+                },
+            );
+        };
+        let mut done = 0;
+        for range in decayed {
+            apply(done..range.start, 0.0);
+            apply(range.clone(), self.weight_decay);
+            done = range.end;
+        }
+        let len = gradient.len();
+        apply(done..len, 0.0);
+    }
+}

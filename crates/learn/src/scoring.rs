@@ -1,0 +1,102 @@
+//! Logits and losses of a model on many examples.
+
+use models::{Inputs, Model, Tally, Tokens, Workspace};
+use tasks::{Encoded, MaskedBatch};
+
+use crate::Error;
+
+/// Packed tokens in one forward pass: enough rows for the matrix products to run at their full speed, few enough
+/// for the activations to stay in the cache.
+const TILE_TOKENS: usize = 1024;
+
+/// Scores examples with one model, reusing its memory from call to call.
+///
+/// Examples are taken shortest first, so that those that share a pass are of like length, and packed without
+/// padding. Every example's logits are independent of its neighbours up to the rounding of the matrix product's
+/// blocking; the tiles depend on the examples alone, so the same call gives the same bytes.
+#[derive(Default)]
+pub struct Scorer {
+    workspace: Workspace,
+    tile: Vec<f32>,
+}
+
+impl Scorer {
+    /// Logits `[examples, labels]` in the order of `examples`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the model refuses an example.
+    pub fn logits(&mut self, model: &Model, values: &[f32], examples: &Encoded) -> Result<Vec<f32>, Error> {
+        let _denormals = kernels::FlushDenormals::enter();
+        match examples {
+            Encoded::Dense { values: rows, width } => {
+                let mut logits = Vec::new();
+                for rows in rows.chunks(TILE_TOKENS * width) {
+                    model.logits(values, &Inputs::Dense { values: rows, width: *width }, &mut self.workspace, &mut self.tile)?;
+                    logits.extend_from_slice(&self.tile);
+                }
+                Ok(logits)
+            }
+            Encoded::Tokens { starts, .. } => {
+                let length = |row: u32| starts[row as usize + 1] - starts[row as usize];
+                let mut order: Vec<u32> = (0..examples.len() as u32).collect();
+                order.sort_by_key(|&row| (length(row), row));
+                let mut logits = Vec::new();
+                let mut from = 0;
+                while from < order.len() {
+                    let mut tokens = 0;
+                    let fits = order[from..].iter().take_while(|&&row| {
+                        tokens += length(row) as usize;
+                        tokens <= TILE_TOKENS
+                    });
+                    let to = from + fits.count().max(1);
+                    let rows = &order[from..to];
+                    let tile = examples.gather(rows);
+                    model.logits(values, &inputs(&tile), &mut self.workspace, &mut self.tile)?;
+                    let labels = self.tile.len() / rows.len();
+                    logits.resize(examples.len() * labels, 0.0);
+                    for (&row, values) in rows.iter().zip(self.tile.chunks_exact(labels)) {
+                        logits[row as usize * labels..][..labels].copy_from_slice(values);
+                    }
+                    from = to;
+                }
+                Ok(logits)
+            }
+        }
+    }
+}
+
+fn inputs(examples: &Encoded) -> Inputs<'_> {
+    match examples {
+        Encoded::Tokens { ids, types, starts } => Inputs::Tokens(Tokens { ids, types, starts }),
+        Encoded::Dense { values, width } => Inputs::Dense { values, width: *width },
+    }
+}
+
+/// Loss and accuracy of a masked language model on a fixed masked text.
+///
+/// # Errors
+/// [`Error::Model`] if the model refuses the text.
+pub fn masked_tally(model: &Model, values: &[f32], text: &MaskedBatch) -> Result<Tally, Error> {
+    let _denormals = kernels::FlushDenormals::enter();
+    let mut workspace = Workspace::default();
+    let mut total = Tally::default();
+    let mut first = 0;
+    let sequences = text.starts.len() - 1;
+    while first < sequences {
+        let start = text.starts[first];
+        let longer = text.starts[first + 1..].partition_point(|&end| (end - start) as usize <= TILE_TOKENS);
+        let last = first + longer.max(1);
+        let tokens = start as usize..text.starts[last] as usize;
+        let starts: Vec<u32> = text.starts[first..=last].iter().map(|s| s - start).collect();
+        let from = text.rows.partition_point(|&row| (row as usize) < tokens.start);
+        let to = text.rows.partition_point(|&row| (row as usize) < tokens.end);
+        let rows: Vec<u32> = text.rows[from..to].iter().map(|row| row - start).collect();
+        if !rows.is_empty() {
+            let part =
+                Inputs::Tokens(Tokens { ids: &text.ids[tokens.clone()], types: &text.types[tokens], starts: &starts });
+            total += model.masked_losses(values, &part, &rows, &text.labels[from..to], &mut workspace)?;
+        }
+        first = last;
+    }
+    Ok(total)
+}

@@ -1,0 +1,89 @@
+//! The training loop.
+
+use models::{Model, Tally};
+use random::Stream;
+use tasks::Batch;
+
+use crate::{AdamW, Error, Schedule, State, Trainer};
+
+/// The hyper-parameters of a run: with the starting weights and the batches, all that decides its bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recipe {
+    /// Optimiser steps in the whole run.
+    pub steps: u64,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Its shape over the run.
+    pub schedule: Schedule,
+    /// Steps of linear warm-up.
+    pub warmup: u64,
+    /// The optimiser.
+    pub optimiser: AdamW,
+    /// Seed of the dropout masks; `None` trains without dropout.
+    pub dropout_seed: Option<u64>,
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Steps taken, this one included.
+    pub step: u64,
+    /// Sums over the batch, before the step.
+    pub tally: Tally,
+    /// Euclidean norm of the gradient of the mean loss, before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+}
+
+/// Trains `state` until step `until`, calling `observe` after every step.
+///
+/// `batches` gives the batch of a step (counted from 0). Calling this once for 100 steps or ten times for 10, with
+/// the state saved and read in between, gives the same bytes.
+///
+/// # Errors
+/// [`Error::Diverged`] as soon as a loss or a gradient is not a finite number; the state is then that before the
+/// offending step. [`Error::Model`] for a batch that the model refuses; whatever `observe` returns.
+pub fn train<E: From<Error>>(
+    model: &Model,
+    state: &mut State,
+    recipe: &Recipe,
+    trainer: &mut Trainer<'_>,
+    batches: &mut dyn FnMut(u64) -> Batch,
+    until: u64,
+    observe: &mut dyn FnMut(&Progress, &State) -> Result<(), E>,
+) -> Result<(), E> {
+    recipe.optimiser.check()?;
+    let decayed = model.decayed_ranges();
+    let mut gradient = vec![0.0; state.weights.values.len()];
+    let _denormals = kernels::FlushDenormals::enter();
+    while state.step < until.min(recipe.steps) {
+        let learning_rate =
+            recipe.learning_rate * recipe.schedule.factor(state.step, recipe.warmup, recipe.steps);
+        let dropout_key = recipe.dropout_seed.map(|seed| Stream::at(seed, "dropout", state.step).u64());
+        let batch = batches(state.step);
+        let tally = trainer.gradient(&state.weights.values, &batch, dropout_key, &mut gradient)?;
+        let gradient_norm = kernels::norm(&gradient);
+        for (what, value) in [("loss", tally.loss_sum), ("gradient norm", gradient_norm)] {
+            if !value.is_finite() {
+                return Err(Error::Diverged { step: state.step, what, value, learning_rate }.into());
+            }
+        }
+        let clip = recipe.optimiser.clip;
+        // As torch.nn.utils.clip_grad_norm_: the small number keeps a zero gradient finite.
+        let scale = if clip > 0.0 { (clip / (gradient_norm + 1e-6)).min(1.0) } else { 1.0 };
+        state.step += 1;
+        recipe.optimiser.step(
+            &mut state.weights.values,
+            &gradient,
+            &mut state.first,
+            &mut state.second,
+            state.step,
+            learning_rate,
+            scale as f32,
+            &decayed,
+        );
+        observe(&Progress { step: state.step, tally, gradient_norm, learning_rate }, state)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Errors at the edge, and the exit code that each kind of them has.
+
+use std::process::ExitCode;
+
+/// Printed under every `--help`; the same numbers as [`ExitStatus`].
+pub(super) const EXIT_CODES: &str = "Exit codes: 0 the result exists; 1 it failed; 2 the command line is wrong; \
+    3 an input is missing or corrupt.";
+
+/// What a stage's exit code means. Public and stable: scripts rely on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitStatus {
+    /// The result exists now, computed or found.
+    Done = 0,
+    /// The stage ran and failed, or the store could not be written.
+    Failed = 1,
+    /// The command line or a parameter is wrong.
+    Usage = 2,
+    /// An input is missing, corrupt, or not what the stage needs.
+    Input = 3,
+}
+
+/// Why a stage ended without a result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// Parameters that are out of range or contradict each other.
+    #[error("{0}")]
+    Usage(String),
+    /// An input that is missing, corrupt, or of the wrong kind.
+    #[error("{0}")]
+    Input(String),
+    /// Training or scoring failed.
+    #[error(transparent)]
+    Learn(#[from] learn::Error),
+    /// A model refused its configuration or its input.
+    #[error(transparent)]
+    Model(#[from] models::Error),
+    /// The store could not do what was asked.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A table could not be written or read.
+    #[error(transparent)]
+    Table(#[from] tables::Error),
+    /// Input or output outside the store.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done, and where.
+        what: String,
+        /// What the system answered.
+        source: std::io::Error,
+    },
+    /// Something that no input should be able to cause.
+    #[error("internal error: {0}; please report it")]
+    Bug(String),
+}
+
+impl Failure {
+    /// The exit code of this kind of failure.
+    #[must_use]
+    pub fn status(&self) -> ExitStatus {
+        match self {
+            Self::Usage(_) => ExitStatus::Usage,
+            Self::Input(_) => ExitStatus::Input,
+            Self::Learn(learn::Error::Parameter { .. } | learn::Error::TooFewExamples { .. }) => ExitStatus::Usage,
+            Self::Store(error) if error.is_about_input() => ExitStatus::Input,
+            _ => ExitStatus::Failed,
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(source: std::io::Error) -> Self {
+        Self::Io { what: "input or output failed".into(), source }
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Bug(error.to_string())
+    }
+}
+
+/// Ends a program: prints the failure, if any, with all its causes.
+pub(crate) fn exit(result: Result<(), Failure>, program: &str) -> ExitCode {
+    let Err(failure) = result else { return ExitCode::from(ExitStatus::Done as u8) };
+    // A reader that has seen enough (`| head`) is no failure of ours.
+    if let Failure::Io { source, .. } = &failure
+        && source.kind() == std::io::ErrorKind::BrokenPipe
+    {
+        return ExitCode::from(ExitStatus::Done as u8);
+    }
+    eprintln!("{program}: {failure}");
+    let mut cause = std::error::Error::source(&failure);
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    ExitCode::from(failure.status() as u8)
+}

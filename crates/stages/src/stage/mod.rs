@@ -1,0 +1,107 @@
+//! What every stage shares: from a command line to a committed manifest.
+//!
+//! A stage is one [`Stage`] implementation: a struct that is at once its command line, its part of the recipe and
+//! its help, and a `run` that turns verified inputs into outputs. [`main`] does the rest, in this order: parse,
+//! resolve the inputs' manifests, compute the key, answer at once if it is committed, else take the key's lock,
+//! run, commit, and point the ref at the result.
+
+mod failure;
+mod flags;
+mod inputs;
+mod progress;
+mod provenance;
+mod session;
+
+pub use failure::{ExitStatus, Failure};
+pub use flags::Flags;
+pub use inputs::{Inputs, Source};
+pub use progress::Meter;
+pub use session::{Session, Work};
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use serde::Serialize;
+use store::{Manifest, Recipe};
+
+/// One step of a study.
+pub trait Stage: Args + Serialize {
+    /// The word after `samebasin`, the binary's suffix and the recipe's stage.
+    const NAME: &'static str;
+    /// Raised by hand whenever the same recipe yields other bytes for a reason that no other version covers.
+    const VERSION: u32;
+
+    /// Checks the parameters, writes out the defaults that depend on others, and names the inputs.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for parameters that contradict each other, [`Failure::Input`] for inputs that do not exist.
+    fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure>;
+
+    /// Versions of the methods that these parameters select; they are part of the recipe.
+    fn versions(&self) -> BTreeMap<&'static str, u32>;
+
+    /// Computes the outputs.
+    ///
+    /// # Errors
+    /// Whatever went wrong; nothing is published then.
+    fn run(&self, work: &mut Work<'_>) -> Result<(), Failure>;
+}
+
+/// A stage's whole command line.
+#[derive(Parser)]
+struct CommandLine<S: Stage> {
+    #[command(flatten)]
+    stage: S,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Runs stage `S` as a program: the body of every stage binary.
+#[must_use]
+pub fn main<S: Stage>() -> ExitCode {
+    let command = CommandLine::<S>::command()
+        .name(format!("samebasin-{}", S::NAME))
+        .bin_name(format!("samebasin {}", S::NAME))
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(failure::EXIT_CODES);
+    let parsed = CommandLine::<S>::from_arg_matches(&command.get_matches()).map_err(|error| error.exit());
+    let Ok(CommandLine { stage, flags }) = parsed;
+    failure::exit(run(stage, &flags), &format!("samebasin {}", S::NAME))
+}
+
+fn run<S: Stage>(mut stage: S, flags: &Flags) -> Result<(), Failure> {
+    let session = Session::open(flags)?;
+    let inputs = stage.resolve(&session)?;
+    let recipe = recipe(&stage, &inputs)?;
+    if flags.dry_run {
+        return session.explain_plan(&recipe, flags);
+    }
+    let manifest = session.keyed(recipe, |work| stage.run(work))?;
+    if let Some(name) = &flags.reference {
+        session.store.set_ref(name, &manifest)?;
+    }
+    print_result(&manifest, flags)
+}
+
+/// The recipe of a stage with its defaults written out.
+fn recipe<S: Stage>(stage: &S, inputs: &Inputs) -> Result<Recipe, Failure> {
+    let versions: serde_json::Map<String, serde_json::Value> =
+        stage.versions().into_iter().map(|(name, version)| (name.to_owned(), version.into())).collect();
+    let serde_json::Value::Object(mut parameters) = serde_json::to_value(stage)? else {
+        return Err(Failure::Bug("a stage's parameters are not a JSON object".into()));
+    };
+    parameters.insert("versions".into(), versions.into());
+    Ok(Recipe { stage: S::NAME.into(), version: S::VERSION, parameters, inputs: inputs.of_recipe() })
+}
+
+/// stdout carries data: the key, or with `--json` the whole manifest.
+fn print_result(manifest: &Manifest, flags: &Flags) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match flags.json {
+        true => writeln!(out, "{}", serde_json::to_string_pretty(manifest)?)?,
+        false => writeln!(out, "{}", manifest.key)?,
+    }
+    Ok(())
+}

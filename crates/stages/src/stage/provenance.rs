@@ -1,0 +1,42 @@
+//! Who made a result, where and how: for people, never part of a key.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use store::Provenance;
+
+/// The provenance of work that began at `start` and ends now.
+pub(super) fn provenance(start: Instant, threads: usize) -> Provenance {
+    let finished = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Provenance {
+        samebasin: env!("CARGO_PKG_VERSION").into(),
+        git_commit: option_env!("SAMEBASIN_COMMIT").map(Into::into),
+        host: std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().into()).unwrap_or_default(),
+        instruction_set: instruction_set().into(),
+        threads: threads as u64,
+        seconds: start.elapsed().as_secs_f64(),
+        peak_memory_bytes: peak_memory_bytes(),
+        finished_unix_seconds: finished,
+    }
+}
+
+/// The widest vectors that the kernels use here: the one thing about a machine that may change rounding.
+fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            return "x86-64 avx512";
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return "x86-64 avx2";
+        }
+    }
+    std::env::consts::ARCH
+}
+
+/// The process's largest resident set so far, where the system tells.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}

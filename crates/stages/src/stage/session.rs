@@ -1,0 +1,189 @@
+//! One invocation: the store, the threads, and work done once for each key.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Instant;
+
+use serde::Serialize;
+use store::{Committed, Input, Lookup, Manifest, MappedObject, Media, ObjectId, Output, Recipe, Scratch, Store};
+
+use super::{Failure, Flags, Meter, provenance::provenance};
+
+/// What an invocation works with.
+pub struct Session {
+    /// The artifact store.
+    pub store: Store,
+    /// Threads to use; never part of what is computed.
+    pub threads: usize,
+    quiet: bool,
+}
+
+impl Session {
+    pub(super) fn open(flags: &Flags) -> Result<Self, Failure> {
+        let threads = match flags.threads {
+            Some(0) => return Err(Failure::Usage("--threads must be at least 1".into())),
+            Some(threads) => threads,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        Ok(Self { store: Store::open(&flags.store)?, threads, quiet: flags.quiet })
+    }
+
+    /// A progress meter of `total` units.
+    #[must_use]
+    pub fn meter(&self, what: impl Into<Cow<'static, str>>, total: u64) -> Meter {
+        Meter::new(!self.quiet, what, total)
+    }
+
+    /// A pool of this session's threads, or nothing where one thread is all there is.
+    ///
+    /// # Errors
+    /// [`Failure::Bug`] if the system gives no threads.
+    pub fn pool(&self) -> Result<Option<rayon::ThreadPool>, Failure> {
+        if self.threads < 2 {
+            return Ok(None);
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
+        pool.map(Some).map_err(|error| Failure::Bug(error.to_string()))
+    }
+
+    /// The bytes of an input, verified against its digest before anyone parses them.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] if the object is missing or corrupt.
+    pub fn bytes(&self, input: &Input) -> Result<MappedObject, Failure> {
+        Ok(self.store.map(&input.object)?)
+    }
+
+    /// The result of `recipe`: found, or computed by `work` and committed.
+    ///
+    /// Two processes that want the same key work once: the second waits for the first and finds its result.
+    ///
+    /// # Errors
+    /// Whatever `work` returns; nothing is published then.
+    pub fn keyed(
+        &self,
+        recipe: Recipe,
+        work: impl FnOnce(&mut Work<'_>) -> Result<(), Failure>,
+    ) -> Result<Manifest, Failure> {
+        let key = recipe.key()?;
+        if let Lookup::Hit(manifest) = self.store.find(&recipe.stage, &key)? {
+            return Ok(manifest);
+        }
+        let _lock = self.store.lock(&recipe.stage, &key, &mut |holder| {
+            if !self.quiet {
+                eprintln!("samebasin {}: waiting for {holder}, who works on {}", recipe.stage, key.short());
+            }
+        })?;
+        if let Lookup::Hit(manifest) = self.store.find(&recipe.stage, &key)? {
+            return Ok(manifest);
+        }
+        let start = Instant::now();
+        let scratch = self.store.scratch(&recipe.stage, &key)?;
+        let mut job =
+            Work { session: self, recipe: &recipe, scratch, outputs: BTreeMap::new(), facts: BTreeMap::new() };
+        work(&mut job)?;
+        let Work { scratch, outputs, facts, .. } = job;
+        let manifest = Manifest::new(recipe, outputs, facts, provenance(start, self.threads))?;
+        let manifest = match self.store.commit(manifest)? {
+            Committed::New(manifest) | Committed::Already(manifest) => manifest,
+        };
+        scratch.clear()?;
+        Ok(manifest)
+    }
+
+    /// Answers `--dry-run`: whether the result exists and, if not, what changed since the ref was set.
+    pub(super) fn explain_plan(&self, recipe: &Recipe, flags: &Flags) -> Result<(), Failure> {
+        let key = recipe.key()?;
+        let (verdict, reasons) = match self.store.find(&recipe.stage, &key)? {
+            Lookup::Hit(_) => ("hit", Vec::new()),
+            Lookup::Broken { role, object } => {
+                ("run", vec![format!("its output `{role}` is lost or damaged (object {object})")])
+            }
+            Lookup::Missing => {
+                let before = flags.reference.as_ref().and_then(|name| self.store.get_ref(name).ok().flatten());
+                let reasons = match before {
+                    Some(before) => {
+                        let wanted =
+                            Manifest::new(recipe.clone(), BTreeMap::new(), BTreeMap::new(), Default::default())?;
+                        let differences = self.store.explain(&before, &wanted)?;
+                        differences.iter().map(ToString::to_string).collect()
+                    }
+                    None => vec!["there is no result for this recipe yet".into()],
+                };
+                ("run", reasons)
+            }
+        };
+        let mut out = std::io::stdout().lock();
+        if flags.json {
+            let plan = serde_json::json!({ "plan": verdict, "key": key, "reasons": reasons });
+            writeln!(out, "{plan:#}")?;
+            return Ok(());
+        }
+        writeln!(out, "{verdict} {key}")?;
+        for reason in reasons {
+            writeln!(out, "  {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The work on one key: inputs to read, outputs to publish.
+pub struct Work<'a> {
+    /// The invocation that this work is part of.
+    pub session: &'a Session,
+    /// What is being made.
+    pub recipe: &'a Recipe,
+    /// A place for state that lets a killed run go on; gone once the result is committed.
+    pub scratch: Scratch,
+    outputs: BTreeMap<String, Output>,
+    facts: BTreeMap<String, serde_json::Value>,
+}
+
+impl Work<'_> {
+    /// The only input of a role.
+    ///
+    /// # Errors
+    /// [`Failure::Input`] if the role has none.
+    pub fn input(&self, role: &str) -> Result<&Input, Failure> {
+        let inputs = self.recipe.inputs.get(role);
+        inputs.and_then(|inputs| inputs.first()).ok_or_else(|| Failure::Input(format!("input `{role}` is missing")))
+    }
+
+    /// The verified bytes of the only input of a role.
+    ///
+    /// # Errors
+    /// As [`Work::input`] and [`Session::bytes`].
+    pub fn bytes(&self, role: &str) -> Result<MappedObject, Failure> {
+        self.session.bytes(self.input(role)?)
+    }
+
+    /// Publishes an output. It becomes visible with the manifest, when the work is done.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] if it cannot be written.
+    pub fn publish(&mut self, role: impl Into<String>, media: Media, bytes: &[u8]) -> Result<ObjectId, Failure> {
+        let object = self.session.store.put(bytes)?;
+        self.outputs.insert(role.into(), Output { object, bytes: bytes.len() as u64, media });
+        Ok(object)
+    }
+
+    /// Publishes an object that is in the store already: an input that is handed on.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] if it is not there.
+    pub fn hand_on(&mut self, role: &str, input: &Input, media: Media) -> Result<(), Failure> {
+        let bytes = self.session.bytes(input)?.len() as u64;
+        self.outputs.insert(role.into(), Output { object: input.object, bytes, media });
+        Ok(())
+    }
+
+    /// Notes a fact that follows from the recipe, for readers of the manifest.
+    ///
+    /// # Errors
+    /// [`Failure::Bug`] if it has no JSON form.
+    pub fn fact(&mut self, name: &str, value: impl Serialize) -> Result<(), Failure> {
+        self.facts.insert(name.into(), serde_json::to_value(value)?);
+        Ok(())
+    }
+}
