@@ -1,1 +1,6 @@
-//! Fused forward and backward operations on flat f32 buffers, and the same as candle operations
+//! t
+mod lanes;
+mod elementary;
+pub mod matmul;
+#[cfg(test)]
+mod reference;

@@ -73,6 +73,7 @@ pub fn train<E: From<Error>>(
         // As torch.nn.utils.clip_grad_norm_: the small number keeps a zero gradient finite.
         let scale = if clip > 0.0 { (clip / (gradient_norm + 1e-6)).min(1.0) } else { 1.0 };
         state.step += 1;
+        state.seen += batch.size() as u64;
         recipe.optimiser.step(
             &mut state.weights.values,
             &gradient,

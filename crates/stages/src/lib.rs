@@ -1,1 +1,23 @@
-//! The stage binaries and what they share
+//! The stages of a study: thin programs that pass content-addressed artifacts to each other.
+//!
+//! This is the only crate that knows both disk and mathematics. Each stage is a module of the same name as its
+//! binary; [`stage`] is what they share, from the command line to the committed manifest.
+
+pub mod stage;
+
+pub mod prepare;
+pub mod pretrain;
+pub mod finetune;
+pub mod interpolate;
+pub mod soup;
+pub mod evaluate;
+#[cfg(feature = "report")]
+pub mod report;
+
+pub mod artifacts;
+pub mod front_door;
+pub mod rows;
+
+mod checkpoint;
+mod group;
+mod task_inputs;

@@ -10,7 +10,7 @@ use super::{Failure, Session};
 
 /// An input as a person names it: a ref, a key or a ref file, and where it matters which of its outputs.
 ///
-/// `world/ladder/0:step-001000` is the output `step-001000` of what the ref `world/ladder/0` points at.
+/// `world/ladder/0:step-1000` is the output `step-1000` of what the ref `world/ladder/0` points at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Ref, key or path of a manifest.

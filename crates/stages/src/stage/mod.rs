@@ -46,6 +46,14 @@ pub trait Stage: Args + Serialize {
     /// # Errors
     /// Whatever went wrong; nothing is published then.
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure>;
+
+    /// Copies what people want outside the store to where they want it, whether the result was computed or found.
+    ///
+    /// # Errors
+    /// [`Failure::Io`] if that place cannot be written.
+    fn deliver(&self, _session: &Session, _manifest: &Manifest) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// A stage's whole command line.
@@ -78,6 +86,8 @@ fn run<S: Stage>(mut stage: S, flags: &Flags) -> Result<(), Failure> {
         return session.explain_plan(&recipe, flags);
     }
     let manifest = session.keyed(recipe, |work| stage.run(work))?;
+    stage.deliver(&session, &manifest)?;
+    // The ref comes last: where Make sees it, everything is there.
     if let Some(name) = &flags.reference {
         session.store.set_ref(name, &manifest)?;
     }

@@ -168,13 +168,13 @@ impl Work<'_> {
         Ok(object)
     }
 
-    /// Publishes an object that is in the store already: an input that is handed on.
+    /// Publishes an object that is in the store already: an input that is handed on, or one kept before a kill.
     ///
     /// # Errors
     /// [`Failure::Store`] if it is not there.
-    pub fn hand_on(&mut self, role: &str, input: &Input, media: Media) -> Result<(), Failure> {
-        let bytes = self.session.bytes(input)?.len() as u64;
-        self.outputs.insert(role.into(), Output { object: input.object, bytes, media });
+    pub fn adopt(&mut self, role: impl Into<String>, media: Media, object: ObjectId) -> Result<(), Failure> {
+        let bytes = self.session.store.map(&object)?.len() as u64;
+        self.outputs.insert(role.into(), Output { object, bytes, media });
         Ok(())
     }
 

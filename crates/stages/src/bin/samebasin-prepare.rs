@@ -1,0 +1,5 @@
+//! `samebasin prepare` as a program of its own.
+
+fn main() -> std::process::ExitCode {
+    stages::stage::main::<stages::prepare::Prepare>()
+}

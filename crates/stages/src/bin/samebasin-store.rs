@@ -1,0 +1,5 @@
+//! `samebasin store` as a program of its own.
+
+fn main() -> std::process::ExitCode {
+    stages::artifacts::main()
+}

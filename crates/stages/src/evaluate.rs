@@ -1,0 +1,188 @@
+//! `samebasin evaluate`: a model's behaviour in distribution, out of distribution and under interventions.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use learn::Scorer;
+use measures::{mechanism, scores};
+use models::Model;
+use serde::Serialize;
+use store::Media;
+use weights::Weights;
+
+use crate::checkpoint;
+use crate::rows::{EffectRow, PredictionRow, ScoreRow};
+use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
+use crate::task_inputs::{self, EncodedExamples, TaskInputs};
+
+/// Evaluate a model on every split, case and intervention of a task
+///
+/// Writes scores per split and case, each example's prediction with its logits, and the effect of each
+/// intervention on the data-generating process.
+///
+/// Example: samebasin evaluate --model world/run/3 --task world/task --ref world/scores/3
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Evaluate {
+    /// Model: a `finetune` or `soup` result (ref or key)
+    #[arg(long, value_name = "REF[:OUTPUT]")]
+    #[serde(skip)]
+    pub model: Source,
+    /// Task (ref or key of a `prepare` result)
+    #[arg(long, value_name = "REF")]
+    #[serde(skip)]
+    pub task: Source,
+    /// Longest input in tokens; longer ones are cut [default: what the model can take]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
+}
+
+impl Stage for Evaluate {
+    const NAME: &'static str = "evaluate";
+    const VERSION: u32 = 1;
+
+    fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
+        let mut inputs = Inputs::default();
+        let manifest = self.model.manifest(session)?;
+        checkpoint::add_inputs(&mut inputs, &manifest, self.model.role.as_deref().unwrap_or("model"))?;
+        let task = self.task.manifest(session)?;
+        let parts: Vec<&str> = task.outputs.keys().map(String::as_str).collect();
+        let parts: Vec<&str> =
+            parts.into_iter().filter(|part| part.starts_with("split.") || part.starts_with("do.")).collect();
+        task_inputs::add(&mut inputs, &task, &parts)?;
+        Ok(inputs)
+    }
+
+    fn versions(&self) -> BTreeMap<&'static str, u32> {
+        BTreeMap::from([
+            ("scoring", learn::SCORING_VERSION),
+            ("kernels", kernels::VERSION),
+            ("models", models::VERSION),
+            ("encoding", tasks::ENCODING_VERSION),
+            ("scores", scores::VERSION),
+            ("effects", mechanism::VERSION),
+        ])
+    }
+
+    fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
+        let session = work.session;
+        let config = checkpoint::config(session, work.input("config")?)?;
+        let task = TaskInputs::load(work)?;
+        let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
+        let max_length = config.max_length(self.max_length);
+        let model = checkpoint::classifier(config, task.labels.len())?;
+        let weights = checkpoint::weights(session, work.input("model")?, &model)?;
+        let mut examiner =
+            Examiner { model: &model, weights: &weights, scorer: Scorer::default(), label_order: task.labels.join("|") };
+
+        let mut score_rows = Vec::new();
+        let mut prediction_rows = Vec::new();
+        for split in task.under("split.") {
+            let examples = task.encoded(&encoder, &format!("split.{split}"), max_length)?;
+            let logits = examiner.logits(&examples)?;
+            score_rows.extend(by_case(split, &examples, &logits, task.labels.len()));
+            prediction_rows.extend(examiner.predictions(split, &examples, &logits));
+        }
+        let mut effect_rows = Vec::new();
+        let interventions = task.under("do.").filter_map(|part| part.strip_suffix(".base"));
+        for name in interventions {
+            let mut logits_of = |moment: &str| -> Result<_, Failure> {
+                let split = format!("do.{name}.{moment}");
+                let examples = task.encoded(&encoder, &split, max_length)?;
+                let logits = examiner.logits(&examples)?;
+                prediction_rows.extend(examiner.predictions(&split, &examples, &logits));
+                Ok((examples, logits))
+            };
+            let (base, before) = logits_of("base")?;
+            let (done, after) = logits_of("done")?;
+            if base.labels.len() != done.labels.len() {
+                return Err(Failure::Input(format!(
+                    "intervention `{name}` has {} examples before and {} after",
+                    base.labels.len(),
+                    done.labels.len()
+                )));
+            }
+            let effect = mechanism::effect(&before, &after, task.labels.len());
+            let n = base.labels.len();
+            let moved = base.labels.iter().zip(&done.labels).filter(|(before, after)| before != after).count();
+            effect_rows.push(EffectRow {
+                intervention: name.to_owned(),
+                n: n as u64,
+                effect: effect.mean_distance,
+                flips: effect.flips,
+                rule_flips: moved as f64 / n as f64,
+                accuracy: scores::scores(&after, &done.labels).accuracy,
+            });
+        }
+        for row in score_rows.iter().filter(|row| row.case.is_empty()) {
+            work.fact(&format!("accuracy_{}", row.split), row.accuracy)?;
+        }
+        work.publish("scores", Media::Parquet, &ScoreRow::write(&score_rows)?)?;
+        work.publish("predictions", Media::Parquet, &PredictionRow::write(&prediction_rows)?)?;
+        work.publish("effects", Media::Parquet, &EffectRow::write(&effect_rows)?)?;
+        Ok(())
+    }
+}
+
+/// A model under examination.
+struct Examiner<'a> {
+    model: &'a Model,
+    weights: &'a Weights,
+    scorer: Scorer,
+    label_order: String,
+}
+
+impl Examiner<'_> {
+    fn logits(&mut self, examples: &EncodedExamples) -> Result<Vec<f32>, Failure> {
+        Ok(self.scorer.logits(self.model, &self.weights.values, &examples.inputs)?)
+    }
+
+    fn predictions(&self, split: &str, examples: &EncodedExamples, logits: &[f32]) -> Vec<PredictionRow> {
+        let labels = logits.len() / examples.labels.len();
+        let rows = logits.chunks_exact(labels).enumerate();
+        rows.map(|(i, logits)| PredictionRow {
+            split: split.to_owned(),
+            example: examples.ids[i].clone(),
+            case: examples.cases[i].clone(),
+            label: examples.labels[i],
+            prediction: scores::argmax(logits),
+            logits: logits.to_vec(),
+            label_order: self.label_order.clone(),
+        })
+        .collect()
+    }
+}
+
+/// Scores of a whole split and, where it has several cases, of each.
+fn by_case(split: &str, examples: &EncodedExamples, logits: &[f32], labels: usize) -> Vec<ScoreRow> {
+    let mut cases: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (i, case) in examples.cases.iter().enumerate() {
+        cases.entry(case).or_default().push(i);
+    }
+    let mut rows = vec![row(split, "", logits, &examples.labels)];
+    if cases.len() > 1 {
+        for (case, members) in cases {
+            let case_labels: Vec<u32> = members.iter().map(|&i| examples.labels[i]).collect();
+            let case_logits: Vec<f32> =
+                members.iter().flat_map(|&i| &logits[i * labels..(i + 1) * labels]).copied().collect();
+            rows.push(row(split, case, &case_logits, &case_labels));
+        }
+    }
+    rows
+}
+
+fn row(split: &str, case: &str, logits: &[f32], labels: &[u32]) -> ScoreRow {
+    let scores = scores::scores(logits, labels);
+    ScoreRow {
+        split: split.to_owned(),
+        case: case.to_owned(),
+        n: labels.len() as u64,
+        loss: scores.loss,
+        accuracy: scores.accuracy,
+        expected_error: scores.expected_error,
+        calibration_error: scores.calibration_error,
+        mcc: scores.mcc,
+        f1: scores.f1,
+        majority: scores.majority,
+    }
+}

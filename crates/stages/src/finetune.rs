@@ -1,0 +1,221 @@
+//! `samebasin finetune`: one fine-tuned model from one checkpoint, one task and one set of seeds.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use learn::{AdamW, Order, Recipe, Schedule, Scorer, State, Trainer, train};
+use models::Config;
+use serde::Serialize;
+use store::Media;
+use tasks::{Batch, LabelledBatch};
+
+use crate::checkpoint;
+use crate::pretrain::parse_schedule;
+use crate::rows::CurveRow;
+use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
+use crate::task_inputs::{self, TaskInputs};
+
+/// Rows of the training curve.
+const CURVE_ROWS: u64 = 50;
+
+/// Fine-tune a checkpoint on a task with one seed
+///
+/// Example: samebasin finetune --checkpoint world/ladder/0:step-1000 --task world/task --seed 3 --ref world/run/3
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Finetune {
+    /// Checkpoint to start from: a ref or key, and which of its outputs
+    #[arg(long, value_name = "REF[:OUTPUT]")]
+    #[serde(skip)]
+    pub checkpoint: Source,
+    /// Task to learn (ref or key of a `prepare` result)
+    #[arg(long, value_name = "REF")]
+    #[serde(skip)]
+    pub task: Source,
+    /// Seed of this run: of its head, its data order and its dropout, unless they are given apart
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Seed of the new head's weights [default: the seed]
+    #[arg(long)]
+    pub head_seed: Option<u64>,
+    /// Seed of the data order [default: the seed]
+    #[arg(long)]
+    pub order_seed: Option<u64>,
+    /// Seed of the dropout masks [default: the seed]
+    #[arg(long)]
+    pub dropout_seed: Option<u64>,
+    /// Optimiser steps [default: three epochs]
+    #[arg(long)]
+    pub steps: Option<u64>,
+    /// Examples in a batch
+    #[arg(long, default_value_t = 32)]
+    pub batch: usize,
+    /// Peak learning rate
+    #[arg(long, default_value_t = 1e-3)]
+    pub learning_rate: f64,
+    /// Shape of the learning rate over the run: constant, linear, inverse-sqrt or cosine
+    #[arg(long, default_value = "linear", value_parser = parse_schedule)]
+    pub schedule: Schedule,
+    /// Steps of linear warm-up [default: a tenth of the steps]
+    #[arg(long)]
+    pub warmup: Option<u64>,
+    /// AdamW: decay of the first moment
+    #[arg(long, default_value_t = 0.9)]
+    pub beta1: f64,
+    /// AdamW: decay of the second moment
+    #[arg(long, default_value_t = 0.999)]
+    pub beta2: f64,
+    /// AdamW: denominator's floor
+    #[arg(long, default_value_t = 1e-8)]
+    pub epsilon: f64,
+    /// AdamW: decoupled weight decay (never on biases and LayerNorm)
+    #[arg(long, default_value_t = 0.01)]
+    pub weight_decay: f64,
+    /// AdamW without bias correction, as in the original BERT release
+    #[arg(long)]
+    pub no_bias_correction: bool,
+    /// Largest norm of the gradient; 0 switches clipping off
+    #[arg(long, default_value_t = 1.0)]
+    pub clip: f64,
+    /// Standard deviation of the new head's weights
+    #[arg(long, default_value_t = 0.02)]
+    pub head_std: f64,
+    /// Dropout probability [default: the checkpoint's]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+    /// Longest input in tokens; longer ones are cut [default: what the model can take]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
+}
+
+impl Stage for Finetune {
+    const NAME: &'static str = "finetune";
+    const VERSION: u32 = 1;
+
+    fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
+        self.head_seed.get_or_insert(self.seed);
+        self.order_seed.get_or_insert(self.seed);
+        self.dropout_seed.get_or_insert(self.seed);
+        let mut inputs = Inputs::default();
+        let manifest = self.checkpoint.manifest(session)?;
+        let output = self.checkpoint.role.as_deref().unwrap_or("model");
+        checkpoint::add_inputs(&mut inputs, &manifest, output)?;
+        let task = self.task.manifest(session)?;
+        task_inputs::add(&mut inputs, &task, &["train", "split.val"])?;
+        if self.steps.is_none() {
+            let examples = task_inputs::size(&task, "train")?;
+            self.steps = Some(3 * (examples / self.batch.max(1) as u64).max(1));
+        }
+        self.warmup.get_or_insert(self.steps.unwrap_or(0) / 10);
+        Ok(inputs)
+    }
+
+    fn versions(&self) -> BTreeMap<&'static str, u32> {
+        BTreeMap::from([
+            ("random", random::VERSION),
+            ("training", learn::TRAINING_VERSION),
+            ("scoring", learn::SCORING_VERSION),
+            ("kernels", kernels::VERSION),
+            ("models", models::VERSION),
+            ("encoding", tasks::ENCODING_VERSION),
+        ])
+    }
+
+    fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
+        let session = work.session;
+        let steps = self.steps.unwrap_or(0);
+        let mut config = checkpoint::config(session, work.input("config")?)?;
+        if let (Some(dropout), Config::Bert(bert)) = (self.dropout, &mut config) {
+            bert.hidden_dropout_prob = dropout;
+            bert.attention_probs_dropout_prob = dropout;
+        }
+        let task = TaskInputs::load(work)?;
+        let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
+        let max_length = config.max_length(self.max_length);
+        let train_set = task.encoded(&encoder, "train", max_length)?;
+        let model = checkpoint::classifier(config.with_labels(&task.labels), task.labels.len())?;
+        let pretrained = checkpoint::any_weights(session, work.input("model")?)?;
+        let head_seed = self.head_seed.unwrap_or(self.seed);
+        let mut state = State::start(model.transfer(&pretrained, head_seed, self.head_std as f32)?);
+
+        let mut order = Order::new(self.order_seed.unwrap_or(self.seed), train_set.labels.len(), self.batch)?;
+        let mut batches = |step| {
+            let rows = order.rows(step);
+            let labels = rows.iter().map(|&row| train_set.labels[row as usize]).collect();
+            Batch::Labelled(LabelledBatch { inputs: train_set.inputs.gather(rows), labels })
+        };
+        let pool = session.pool()?;
+        let mut trainer = Trainer::new(&model, pool.as_ref());
+        let meter = session.meter("finetune", steps);
+        let mut curve = Curve::new(steps);
+        train::<Failure>(&model, &mut state, &self.recipe(model.config()), &mut trainer, &mut batches, steps, &mut |now, _| {
+            meter.at(now.step, || format!("loss {:.3}", now.tally.mean_loss()));
+            curve.add(now);
+            Ok(())
+        })?;
+
+        let held_out = task.encoded(&encoder, "split.val", max_length)?;
+        let logits = Scorer::default().logits(&model, &state.weights.values, &held_out.inputs)?;
+        let scores = measures::scores::scores(&logits, &held_out.labels);
+        work.fact("val_accuracy", scores.accuracy)?;
+        work.fact("val_loss", scores.loss)?;
+        work.fact("majority", scores.majority)?;
+        // A run that does no better than always giving the commonest answer has failed (Dodge et al. 2020).
+        work.fact("failed", scores.accuracy <= scores.majority)?;
+        work.fact("train_loss", curve.rows.last().map_or(0.0, |row| row.loss))?;
+        work.publish("curve", Media::Parquet, &CurveRow::write(&curve.rows)?)?;
+        let tokenizer = work.bytes("tokenizer").ok().map(|bytes| bytes.to_vec());
+        checkpoint::publish_description(work, model.config(), tokenizer.as_deref())?;
+        work.publish("model", Media::Safetensors, &state.weights.to_safetensors())?;
+        Ok(())
+    }
+}
+
+impl Finetune {
+    fn recipe(&self, config: &Config) -> Recipe {
+        Recipe {
+            steps: self.steps.unwrap_or(0),
+            learning_rate: self.learning_rate,
+            schedule: self.schedule,
+            warmup: self.warmup.unwrap_or(0),
+            optimiser: AdamW {
+                beta1: self.beta1,
+                beta2: self.beta2,
+                epsilon: self.epsilon,
+                weight_decay: self.weight_decay,
+                bias_correction: !self.no_bias_correction,
+                clip: self.clip,
+            },
+            dropout_seed: self.dropout_seed.filter(|_| config.has_dropout()),
+        }
+    }
+}
+
+/// Means of the training batches between logged steps.
+struct Curve {
+    every: u64,
+    steps: u64,
+    sums: models::Tally,
+    rows: Vec<CurveRow>,
+}
+
+impl Curve {
+    fn new(steps: u64) -> Self {
+        Self { every: steps.div_ceil(CURVE_ROWS).max(1), steps, sums: models::Tally::default(), rows: Vec::new() }
+    }
+
+    fn add(&mut self, now: &learn::Progress) {
+        self.sums += now.tally;
+        if now.step.is_multiple_of(self.every) || now.step == self.steps {
+            let sums = std::mem::take(&mut self.sums);
+            self.rows.push(CurveRow {
+                step: now.step,
+                loss: sums.mean_loss(),
+                accuracy: sums.accuracy(),
+                learning_rate: now.learning_rate,
+                gradient_norm: now.gradient_norm,
+            });
+        }
+    }
+}

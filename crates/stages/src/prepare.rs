@@ -1,0 +1,212 @@
+//! `samebasin prepare`: tasks and corpora as artifacts, so that every later stage reads the same rows.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use store::Media;
+use tasks::{Examples, Task, corpus, glyphs, roles, table};
+
+use crate::stage::{Failure, Inputs, Session, Stage, Work};
+
+/// Make a task or a corpus ready for the other stages
+///
+/// Example: samebasin prepare --ref world/task roles --ambiguity 0.05 --cue 0.9
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Prepare {
+    /// What to make ready
+    #[command(subcommand)]
+    pub kind: Kind,
+}
+
+/// What can be made ready.
+#[derive(Subcommand, Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The embedded language: who is the agent of this sentence?
+    Roles(Roles),
+    /// The embedded visual world: which digit is this?
+    Glyphs(Glyphs),
+    /// A task from your own files: JSONL, TSV, CSV or Parquet with named columns
+    Table(Table),
+    /// Text for pretraining, and a WordPiece tokenizer trained on it
+    Corpus(Corpus),
+}
+
+/// The embedded language's task.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Roles {
+    /// Probability that a training sentence tells the rule apart from "the first noun", 0 to 1
+    #[arg(long, default_value_t = 0.05)]
+    pub ambiguity: f64,
+    /// Probability that the cue is right in training, 0 to 1
+    #[arg(long, default_value_t = 0.9)]
+    pub cue: f64,
+    /// Training examples
+    #[arg(long, default_value_t = 4_000)]
+    pub train: usize,
+    /// Seed of the examples
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// The visual world's task.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Glyphs {
+    /// Probability that the cue is right in training, 0 to 1
+    #[arg(long, default_value_t = 0.9)]
+    pub cue: f64,
+    /// Training images
+    #[arg(long, default_value_t = 600)]
+    pub train: usize,
+    /// Seed of the images
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// A task from files.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Table {
+    /// TOML file that names the files, their columns and the labels
+    #[arg(value_name = "SPEC")]
+    #[serde(skip)]
+    pub spec: PathBuf,
+    /// Folder that the file names are relative to
+    #[arg(long, env = "SAMEBASIN_DATA", default_value = ".", value_name = "FOLDER")]
+    #[serde(skip)]
+    pub root: PathBuf,
+    /// The specification and the digests of the files, as they stand in the recipe
+    #[arg(skip)]
+    pub content: Content,
+}
+
+/// Text for pretraining.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Corpus {
+    /// Text file to train on, relative to --root; give several
+    #[arg(long = "train", required = true, num_args = 1.., value_name = "FILE")]
+    pub train: Vec<String>,
+    /// Text file to measure the held-out loss on, relative to --root; give several
+    #[arg(long = "held-out", required = true, num_args = 1.., value_name = "FILE")]
+    pub held_out: Vec<String>,
+    /// Entries of the tokenizer's vocabulary
+    #[arg(long, default_value_t = 8_000)]
+    pub vocabulary: usize,
+    /// Tokens of held-out text to keep
+    #[arg(long, default_value_t = 50_000)]
+    pub held_out_tokens: usize,
+    /// Share of the tokens that are predicted, 0 to 1
+    #[arg(long, default_value_t = 0.15)]
+    pub masked: f64,
+    /// Folder that the file names are relative to
+    #[arg(long, env = "SAMEBASIN_DATA", default_value = ".", value_name = "FOLDER")]
+    #[serde(skip)]
+    pub root: PathBuf,
+    /// Digests of the files, as they stand in the recipe
+    #[arg(skip)]
+    pub content: Content,
+}
+
+/// What files hold, so that a key depends on their bytes and not on where they lie.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Content {
+    /// Text of the specification, if there is one.
+    pub specification: String,
+    /// BLAKE3 of each file, by its name relative to the root.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Content {
+    fn add(&mut self, root: &Path, name: &str) -> Result<(), Failure> {
+        let bytes = read(&root.join(name))?;
+        self.files.insert(name.to_owned(), blake3::hash(&bytes).to_string());
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::Input(format!("cannot read {}: {error}", path.display())))
+}
+
+fn read_text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read(path)?).map_err(|error| Failure::Input(format!("{} is not UTF-8: {error}", path.display())))
+}
+
+impl Stage for Prepare {
+    const NAME: &'static str = "prepare";
+    const VERSION: u32 = 1;
+
+    fn resolve(&mut self, _session: &Session) -> Result<Inputs, Failure> {
+        match &mut self.kind {
+            Kind::Roles(_) | Kind::Glyphs(_) => {}
+            Kind::Table(table) => {
+                table.content.specification = read_text(&table.spec)?;
+                for name in table::Spec::parse(&table.content.specification)?.files() {
+                    table.content.add(&table.root, &name)?;
+                }
+            }
+            Kind::Corpus(corpus) => {
+                for name in corpus.train.iter().chain(&corpus.held_out) {
+                    corpus.content.add(&corpus.root, name)?;
+                }
+            }
+        }
+        Ok(Inputs::default())
+    }
+
+    fn versions(&self) -> BTreeMap<&'static str, u32> {
+        let kind = match &self.kind {
+            Kind::Roles(_) => roles::VERSION,
+            Kind::Glyphs(_) => glyphs::VERSION,
+            Kind::Table(_) => table::VERSION,
+            Kind::Corpus(_) => corpus::VERSION,
+        };
+        BTreeMap::from([("random", random::VERSION), ("kind", kind)])
+    }
+
+    fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
+        match &self.kind {
+            Kind::Roles(roles) => {
+                let parameters = roles::Params {
+                    ambiguity: roles.ambiguity,
+                    cue: roles.cue,
+                    train: roles.train,
+                    seed: roles.seed,
+                };
+                publish_task(work, &roles::task(&parameters)?)
+            }
+            Kind::Glyphs(glyphs) => {
+                let parameters = glyphs::Params { cue: glyphs.cue, train: glyphs.train, seed: glyphs.seed };
+                publish_task(work, &glyphs::task(&parameters)?)
+            }
+            Kind::Table(table) => {
+                let read = table::Spec::parse(&table.content.specification)?.read(&table.root)?;
+                work.fact("overlap_with_train", &read.overlap)?;
+                publish_task(work, &read.task)
+            }
+            Kind::Corpus(corpus) => corpus.run(work),
+        }
+    }
+}
+
+/// Publishes each part of a task under its role.
+fn publish_task(work: &mut Work<'_>, task: &Task) -> Result<(), Failure> {
+    let mut sizes = BTreeMap::new();
+    let mut publish = |role: String, examples: &Examples| -> Result<(), Failure> {
+        sizes.insert(role.clone(), examples.len());
+        work.publish(role, Media::Parquet, &examples.to_parquet()?)?;
+        Ok(())
+    };
+    publish("train".into(), &task.train)?;
+    for (name, split) in &task.splits {
+        publish(format!("split.{name}"), split)?;
+    }
+    for (name, intervention) in &task.interventions {
+        publish(format!("do.{name}.base"), &intervention.base)?;
+        publish(format!("do.{name}.done"), &intervention.done)?;
+    }
+    work.publish("labels", Media::Json, serde_json::to_string(&task.labels)?.as_bytes())?;
+    work.fact("task", &task.name)?;
+    work.fact("examples", sizes)
+}

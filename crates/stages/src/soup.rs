@@ -1,0 +1,152 @@
+//! `samebasin soup`: one model out of several, averaged in weight space.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, ValueEnum};
+use learn::Scorer;
+use serde::{Deserialize, Serialize};
+use store::Media;
+use weights::soups;
+
+use crate::checkpoint;
+use crate::group::{self, Group};
+use crate::rows::MemberRow;
+use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
+use crate::task_inputs::{self, TaskInputs};
+
+/// How the members are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// The mean of all
+    Uniform,
+    /// Best first, each kept if the soup's held-out accuracy allows it (Wortsman et al. 2022)
+    Greedy,
+}
+
+/// When a greedy soup keeps a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// If the soup does not get worse: the paper
+    NotWorse,
+    /// Only if it gets better: the released code
+    Better,
+}
+
+/// Average several fine-tuned models into one
+///
+/// Members are chosen on the task's held-out split `val` alone. Runs that failed (at or below always giving the
+/// commonest answer) are left out unless --keep-failed is given.
+///
+/// Example: samebasin soup --model world/run/0 --model world/run/1 --task world/task --method greedy --ref world/soup
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Soup {
+    /// A model to average: a `finetune` result (ref or key); give several
+    #[arg(long = "model", value_name = "REF", required = true, num_args = 1..)]
+    #[serde(skip)]
+    pub models: Vec<Source>,
+    /// Task (ref or key of a `prepare` result)
+    #[arg(long, value_name = "REF")]
+    #[serde(skip)]
+    pub task: Source,
+    /// How the members are chosen
+    #[arg(long, value_enum, default_value_t = Method::Uniform)]
+    pub method: Method,
+    /// When a greedy soup keeps a model
+    #[arg(long, value_enum, default_value_t = Rule::NotWorse)]
+    pub rule: Rule,
+    /// Let failed runs into the soup
+    #[arg(long)]
+    pub keep_failed: bool,
+}
+
+impl Stage for Soup {
+    const NAME: &'static str = "soup";
+    const VERSION: u32 = 1;
+
+    fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
+        let failed = |source: &Source| -> Result<bool, Failure> {
+            let manifest = source.manifest(session)?;
+            Ok(manifest.facts.get("failed").and_then(serde_json::Value::as_bool).unwrap_or(false))
+        };
+        let mut members = Vec::with_capacity(self.models.len());
+        for source in &self.models {
+            if self.keep_failed || !failed(source)? {
+                members.push(source.clone());
+            }
+        }
+        if members.is_empty() {
+            return Err(Failure::Input(
+                "all of these runs failed, there is nothing to average; --keep-failed averages them all the same".into(),
+            ));
+        }
+        let mut inputs = Inputs::default();
+        group::add(&mut inputs, session, &members, 1)?;
+        task_inputs::add(&mut inputs, &self.task.manifest(session)?, &["split.val"])?;
+        Ok(inputs)
+    }
+
+    fn versions(&self) -> BTreeMap<&'static str, u32> {
+        let method = match self.method {
+            Method::Uniform => soups::uniform::VERSION,
+            Method::Greedy => soups::greedy::VERSION,
+        };
+        let mut versions = BTreeMap::from([("method", method)]);
+        if self.method == Method::Greedy {
+            versions.extend([
+                ("scoring", learn::SCORING_VERSION),
+                ("kernels", kernels::VERSION),
+                ("encoding", tasks::ENCODING_VERSION),
+            ]);
+        }
+        versions
+    }
+
+    fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
+        let task = TaskInputs::load(work)?;
+        let group = Group::load(work, task.labels.len())?;
+        let run = |index: usize| group.inputs[index].from.to_string();
+        let members: Vec<&weights::Weights> = group.weights.iter().collect();
+        let (soup, rows) = match self.method {
+            Method::Uniform => {
+                let rows = (0..members.len())
+                    .map(|index| MemberRow { run: run(index), score: None, soup_score: None, kept: true })
+                    .collect();
+                (soups::uniform::soup(&members)?, rows)
+            }
+            Method::Greedy => {
+                let encoder = checkpoint::encoder(work.session, work.input("tokenizer").ok())?;
+                let held_out = task.encoded(&encoder, "split.val", group.config.max_length(None))?;
+                let mut scorer = Scorer::default();
+                let mut accuracy = |weights: &weights::Weights| -> Result<f64, Failure> {
+                    let logits = scorer.logits(&group.model, &weights.values, &held_out.inputs)?;
+                    Ok(measures::scores::scores(&logits, &held_out.labels).accuracy)
+                };
+                let rule = match self.rule {
+                    Rule::NotWorse => soups::greedy::Rule::NotWorse,
+                    Rule::Better => soups::greedy::Rule::Better,
+                };
+                let greedy = soups::greedy::soup(&members, rule, &mut accuracy)?;
+                let rows = greedy.trace.iter().map(|considered| MemberRow {
+                    run: run(considered.member),
+                    score: Some(considered.score),
+                    soup_score: Some(considered.soup_score),
+                    kept: considered.kept,
+                });
+                let rows: Vec<MemberRow> = rows.collect();
+                (greedy.soup, rows)
+            }
+        };
+        work.fact("members", rows.iter().filter(|row| row.kept).count())?;
+        work.publish("members", Media::Parquet, &MemberRow::write(&rows)?)?;
+        work.publish("model", Media::Safetensors, &soup.to_safetensors())?;
+        let tokenizer = work.input("tokenizer").ok().map(|input| input.object);
+        let config = work.input("config")?.object;
+        work.adopt("config", Media::Json, config)?;
+        if let Some(tokenizer) = tokenizer {
+            work.adopt("tokenizer", Media::Json, tokenizer)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+# What all studies share: which stage makes which ref from which others. No numbers and no logic live here.
+#
+# A study sets STUDY, LADDER (flags of pretrain), RUNGS, FINETUNING, POINTS, GROUPS (<pretraining seed>.<step>.<arm>),
+# and for each arm FLAGS.<arm> and TASK.<arm>; for each task PREPARE.<task>; and REPORT.
+
+ROOT    := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/..)
+STORE   ?= $(ROOT)/artifacts
+OUT     ?= $(ROOT)/out/$(STUDY)
+PROFILE ?= release
+BIN     ?= $(ROOT)/target/$(PROFILE)
+THREADS ?= 1
+JOBS    ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+
+REFS := $(STORE)/refs/$(STUDY)
+comma := ,
+empty :=
+space := $(empty) $(empty)
+# Part $1 of what a run, a group or a soup is called.
+part  = $(word $1,$(subst ., ,$*))
+
+RUNS    := $(foreach k,$(FINETUNING),$(GROUPS:%=%.$k))
+SOUPS   := $(foreach m,uniform greedy,$(GROUPS:%=%.$m))
+LADDERS := $(sort $(foreach g,$(GROUPS),$(firstword $(subst ., ,$g))))
+RESULTS := $(LADDERS:%=ladder/%) $(RUNS:%=run/%) $(GROUPS:%=lines/%) $(SOUPS:%=soup/%) \
+	$(RUNS:%=scores/%) $(SOUPS:%=scores/%)
+
+.DEFAULT_GOAL := study
+.DELETE_ON_ERROR:
+.SECONDEXPANSION:
+.SECONDARY:
+.PHONY: study build force
+
+ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(JOBS)
+endif
+
+study: $(REFS)/report.json
+
+# Cargo knows what is out of date. A program that it rebuilds makes its stages run again, and find their results.
+PROGRAMS := $(patsubst %,$(BIN)/samebasin-%,prepare pretrain finetune interpolate soup evaluate report)
+build: $(PROGRAMS)
+BUILD ?= cargo build --quiet --profile $(PROFILE) --manifest-path $(ROOT)/Cargo.toml --package samebasin-stages --bins
+$(PROGRAMS) &: force
+	@$(BUILD)
+
+# The prerequisites that are models, and those that are tasks, as refs.
+ref    = $(patsubst $(STORE)/refs/%.json,%,$1)
+named  = $(call ref,$(filter $(REFS)/$1/%,$^))
+# One thread for a stage and one stage for a core: nothing waits for anything.
+common = --store $(STORE) --threads $(THREADS) --quiet --ref $(call ref,$@)
+
+$(REFS)/task/%.json: $(BIN)/samebasin-prepare
+	@echo "prepare     $*"
+	@$< $(common) $(PREPARE.$*) >/dev/null
+
+$(REFS)/corpus/%.json: $(BIN)/samebasin-prepare
+	@echo "prepare     $*"
+	@$< $(common) $(CORPUS.$*) >/dev/null
+
+$(REFS)/ladder/%.json: $(BIN)/samebasin-pretrain $(CORPUS:%=$(REFS)/corpus/%.json)
+	@echo "pretrain    $*"
+	@$< $(common) $(LADDER) $(addprefix --corpus ,$(call named,corpus)) \
+		--checkpoints $(subst $(space),$(comma),$(strip $(RUNGS))) --seed $* >/dev/null
+
+task = $(REFS)/task/$(TASK.$(call part,3)).json
+
+$(REFS)/run/%.json: $(BIN)/samebasin-finetune $(REFS)/ladder/$$(call part,1).json $$(task)
+	@echo "finetune    $*"
+	@$< $(common) --checkpoint $(call named,ladder):step-$(call part,2) --task $(call named,task) \
+		--seed $(call part,4) $(FLAGS.$(call part,3)) >/dev/null
+
+$(REFS)/lines/%.json: $(BIN)/samebasin-interpolate $(FINETUNING:%=$(REFS)/run/$$*.%.json) $$(task)
+	@echo "interpolate $*"
+	@$< $(common) --model $(call named,run) --task $(call named,task) --points $(POINTS) >/dev/null
+
+group = $(call part,1).$(call part,2).$(call part,3)
+
+$(REFS)/soup/%.json: $(BIN)/samebasin-soup $$(foreach k,$$(FINETUNING),$(REFS)/run/$$(group).$$k.json) $$(task)
+	@echo "soup        $*"
+	@$< $(common) --model $(call named,run) --task $(call named,task) --method $(call part,4) >/dev/null
+
+$(SOUPS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluate $(REFS)/soup/%.json $$(task)
+	@echo "evaluate    $*"
+	@$< $(common) --model $(call named,soup) --task $(call named,task) >/dev/null
+
+$(RUNS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluate $(REFS)/run/%.json $$(task)
+	@echo "evaluate    $*"
+	@$< $(common) --model $(call named,run) --task $(call named,task) >/dev/null
+
+$(REFS)/report.json: $(BIN)/samebasin-report $(RESULTS:%=$(REFS)/%.json)
+	@$< --store $(STORE) --ref $(STUDY)/report --out $(OUT) $(REPORT) --input $(RESULTS:%=$(STUDY)/%)

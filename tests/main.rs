@@ -1,0 +1,19 @@
+//! End-to-end tests: the real programs, an empty folder for each test.
+//!
+//! | module | shows that |
+//! |---|---|
+//! | `study` | a whole study runs, is found again, and has the same bytes on one thread and on two |
+//! | `glyphs` | the visual world shows the effect in the direction that is known |
+//! | `kills` | `kill -9` at any moment loses nothing and publishes nothing partial |
+//! | `races` | two studies on one store at once compute each key once |
+//! | `bad_input` | every way an input can lie has its own message and exit code |
+//! | `command_line` | help, dry runs, exit codes and JSON are what scripts rely on |
+
+mod harness;
+
+mod bad_input;
+mod command_line;
+mod glyphs;
+mod kills;
+mod races;
+mod study;
