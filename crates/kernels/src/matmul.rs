@@ -80,13 +80,11 @@ pub fn product(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, int
     }
 }
 
-/// Where the register tile beats `gemm`, which packs both sides.
+/// Where the register tile beats `gemm`, which has more to set up and less to offer for odd widths.
 fn is_small(m: usize, k: usize, n: usize) -> bool {
-    crate::lanes::has_avx2() && (m * k * n < SMALL)
+    let limit = if n.is_multiple_of(PANEL) { 1 << 20 } else { 1 << 23 };
+    crate::lanes::has_avx2() && m * k * n < limit
 }
-
-/// Multiplications up to which [`small`] is used.
-const SMALL: usize = 1 << 40;
 
 fn large(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, into: Into) {
     let (m, k, n) = (a.rows, a.columns, b.columns);

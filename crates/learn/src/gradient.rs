@@ -72,15 +72,11 @@ impl<'a> Trainer<'a> {
                 let dropout = dropout_key.map(|key| Dropout { key: shard_key(key, wave * threads + index) });
                 lane.gradient.clear();
                 lane.gradient.resize(values.len(), 0.0);
-                lane.tally = model.loss_and_gradient(
-                    values,
-                    &part.inputs(),
-                    &part.targets(),
-                    dropout,
-                    scale,
-                    &mut lane.gradient,
-                    &mut lane.workspace,
-                );
+                let (inputs, targets) = (part.inputs(), part.targets());
+                lane.tally = model.check(&inputs, Some(&targets)).map(|()| {
+                    let Lane { workspace, gradient, .. } = lane;
+                    model.loss_and_gradient(values, &inputs, &targets, dropout, scale, gradient, workspace)
+                });
             };
             match self.pool {
                 Some(pool) if shards.len() > 1 => {
@@ -91,7 +87,7 @@ impl<'a> Trainer<'a> {
             }
             for lane in &mut self.lanes[..shards.len()] {
                 total += std::mem::replace(&mut lane.tally, Ok(Tally::default()))?;
-                kernels::add_assign(gradient, &lane.gradient);
+                kernels::rows::add(gradient, &lane.gradient);
             }
         }
         Ok(total)
@@ -101,6 +97,14 @@ impl<'a> Trainer<'a> {
 /// Dropout masks of different shards are independent.
 fn shard_key(key: u64, shard: usize) -> u64 {
     key ^ (shard as u64).wrapping_mul(0xd6e8_feb8_6659_fd93)
+}
+
+/// Tokens (or dense examples) in a batch.
+pub(crate) fn size(batch: &Batch) -> usize {
+    match BatchView::of(batch) {
+        BatchView::Tokens { ids, .. } => ids.len(),
+        BatchView::Dense { labels, .. } => labels.len(),
+    }
 }
 
 /// A batch, to be cut at example boundaries.

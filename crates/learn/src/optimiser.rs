@@ -1,5 +1,7 @@
 //! AdamW with its moments in the open, so that a run can be saved and resumed exactly.
 
+use std::ops::Range;
+
 use crate::Error;
 
 /// Decoupled weight decay Adam (Loshchilov and Hutter 2019), in place over one flat buffer.
@@ -44,8 +46,8 @@ impl AdamW {
         inside("clip", self.clip, self.clip >= 0.0, "must not be negative")
     }
 
-    /// One step on `values`. `step` counts from 1; `decayed` holds the ranges that weight decay applies to, in order
-    /// and without overlap.
+    /// One step on `values`, with the gradient multiplied by `scale`. `step` counts from 1; `decayed` holds the
+    /// ranges that weight decay applies to, in order and without overlap.
     pub fn step(
         &self,
         values: &mut [f32],
@@ -55,38 +57,34 @@ impl AdamW {
         step: u64,
         learning_rate: f64,
         scale: f32,
-        decayed: &[std::ops::Range<usize>],
+        decayed: &[Range<usize>],
     ) {
-        let power = i32::try_from(step).unwrap_or(i32::MAX);
-        let (correction1, correction2) = match self.bias_correction {
-            true => (1.0 - self.beta1.powi(power), 1.0 - self.beta2.powi(power)),
-            false => (1.0, 1.0),
+        let constants = kernels::adamw::Step {
+            learning_rate,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            weight_decay: 0.0,
+            gradient_scale: scale,
+            bias_correction: self.bias_correction.then_some(step),
         };
-        let mut apply = |range: std::ops::Range<usize>, weight_decay: f64| {
-            kernels::adamw(
+        let mut apply = |range: Range<usize>, weight_decay: f64| {
+            kernels::adamw::step(
                 &mut values[range.clone()],
                 &gradient[range.clone()],
                 &mut first[range.clone()],
                 &mut second[range],
-                &kernels::AdamW {
-                    learning_rate: learning_rate as f32,
-                    beta1: self.beta1 as f32,
-                    beta2: self.beta2 as f32,
-                    epsilon: self.epsilon as f32,
-                    weight_decay: weight_decay as f32,
-                    correction1: correction1 as f32,
-                    correction2: correction2 as f32,
-                    scale,
-                },
+                &kernels::adamw::Step { weight_decay, ..constants },
             );
         };
+        // Without decay all parameters are one range, whatever they are called.
+        let decayed = if self.weight_decay > 0.0 { decayed } else { &[] };
         let mut done = 0;
         for range in decayed {
             apply(done..range.start, 0.0);
             apply(range.clone(), self.weight_decay);
             done = range.end;
         }
-        let len = gradient.len();
-        apply(done..len, 0.0);
+        apply(done..gradient.len(), 0.0);
     }
 }

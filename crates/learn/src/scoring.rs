@@ -1,6 +1,6 @@
 //! Logits and losses of a model on many examples.
 
-use models::{Inputs, Model, Tally, Tokens, Workspace};
+use models::{Inputs, Model, Tally, Targets, Tokens, Workspace};
 use tasks::{Encoded, MaskedBatch};
 
 use crate::Error;
@@ -17,7 +17,6 @@ const TILE_TOKENS: usize = 1024;
 #[derive(Default)]
 pub struct Scorer {
     workspace: Workspace,
-    tile: Vec<f32>,
 }
 
 impl Scorer {
@@ -26,13 +25,14 @@ impl Scorer {
     /// # Errors
     /// [`Error::Model`] if the model refuses an example.
     pub fn logits(&mut self, model: &Model, values: &[f32], examples: &Encoded) -> Result<Vec<f32>, Error> {
-        let _denormals = kernels::FlushDenormals::enter();
+        let _denormals = kernels::denormals::Guard::new();
         match examples {
             Encoded::Dense { values: rows, width } => {
                 let mut logits = Vec::new();
                 for rows in rows.chunks(TILE_TOKENS * width) {
-                    model.logits(values, &Inputs::Dense { values: rows, width: *width }, &mut self.workspace, &mut self.tile)?;
-                    logits.extend_from_slice(&self.tile);
+                    let rows = Inputs::Dense { values: rows, width: *width };
+                    model.check(&rows, None)?;
+                    logits.extend_from_slice(model.logits(values, &rows, &mut self.workspace));
                 }
                 Ok(logits)
             }
@@ -51,10 +51,12 @@ impl Scorer {
                     let to = from + fits.count().max(1);
                     let rows = &order[from..to];
                     let tile = examples.gather(rows);
-                    model.logits(values, &inputs(&tile), &mut self.workspace, &mut self.tile)?;
-                    let labels = self.tile.len() / rows.len();
+                    let inputs = inputs(&tile);
+                    model.check(&inputs, None)?;
+                    let of_tile = model.logits(values, &inputs, &mut self.workspace);
+                    let labels = of_tile.len() / rows.len();
                     logits.resize(examples.len() * labels, 0.0);
-                    for (&row, values) in rows.iter().zip(self.tile.chunks_exact(labels)) {
+                    for (&row, values) in rows.iter().zip(of_tile.chunks_exact(labels)) {
                         logits[row as usize * labels..][..labels].copy_from_slice(values);
                     }
                     from = to;
@@ -77,7 +79,7 @@ fn inputs(examples: &Encoded) -> Inputs<'_> {
 /// # Errors
 /// [`Error::Model`] if the model refuses the text.
 pub fn masked_tally(model: &Model, values: &[f32], text: &MaskedBatch) -> Result<Tally, Error> {
-    let _denormals = kernels::FlushDenormals::enter();
+    let _denormals = kernels::denormals::Guard::new();
     let mut workspace = Workspace::default();
     let mut total = Tally::default();
     let mut first = 0;
@@ -94,7 +96,9 @@ pub fn masked_tally(model: &Model, values: &[f32], text: &MaskedBatch) -> Result
         if !rows.is_empty() {
             let part =
                 Inputs::Tokens(Tokens { ids: &text.ids[tokens.clone()], types: &text.types[tokens], starts: &starts });
-            total += model.masked_losses(values, &part, &rows, &text.labels[from..to], &mut workspace)?;
+            let labels = &text.labels[from..to];
+            model.check(&part, Some(&Targets::MaskedTokens { rows: &rows, labels }))?;
+            total += model.masked_losses(values, &part, &rows, labels, &mut workspace);
         }
         first = last;
     }

@@ -1,10 +1,12 @@
 //! The training loop.
 
+use std::ops::Range;
+
 use models::{Model, Tally};
 use random::Stream;
 use tasks::Batch;
 
-use crate::{AdamW, Error, Schedule, State, Trainer};
+use crate::{AdamW, Error, Schedule, State, Trainer, gradient};
 
 /// The hyper-parameters of a run: with the starting weights and the batches, all that decides its bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,37 +56,49 @@ pub fn train<E: From<Error>>(
     observe: &mut dyn FnMut(&Progress, &State) -> Result<(), E>,
 ) -> Result<(), E> {
     recipe.optimiser.check()?;
-    let decayed = model.decayed_ranges();
-    let mut gradient = vec![0.0; state.weights.values.len()];
-    let _denormals = kernels::FlushDenormals::enter();
+    let decayed = decayed_ranges(model);
+    let mut slope = vec![0.0; state.weights.values.len()];
+    let _denormals = kernels::denormals::Guard::new();
     while state.step < until.min(recipe.steps) {
         let learning_rate =
             recipe.learning_rate * recipe.schedule.factor(state.step, recipe.warmup, recipe.steps);
         let dropout_key = recipe.dropout_seed.map(|seed| Stream::at(seed, "dropout", state.step).u64());
         let batch = batches(state.step);
-        let tally = trainer.gradient(&state.weights.values, &batch, dropout_key, &mut gradient)?;
-        let gradient_norm = kernels::norm(&gradient);
+        let tally = trainer.gradient(&state.weights.values, &batch, dropout_key, &mut slope)?;
+        let gradient_norm = kernels::norm::norm(&slope);
         for (what, value) in [("loss", tally.loss_sum), ("gradient norm", gradient_norm)] {
             if !value.is_finite() {
                 return Err(Error::Diverged { step: state.step, what, value, learning_rate }.into());
             }
         }
         let clip = recipe.optimiser.clip;
-        // As torch.nn.utils.clip_grad_norm_: the small number keeps a zero gradient finite.
-        let scale = if clip > 0.0 { (clip / (gradient_norm + 1e-6)).min(1.0) } else { 1.0 };
+        let scale = if clip > 0.0 { kernels::norm::clip_scale(gradient_norm, clip) } else { 1.0 };
         state.step += 1;
-        state.seen += batch.size() as u64;
+        state.seen += gradient::size(&batch) as u64;
         recipe.optimiser.step(
             &mut state.weights.values,
-            &gradient,
+            &slope,
             &mut state.first,
             &mut state.second,
             state.step,
             learning_rate,
-            scale as f32,
+            scale,
             &decayed,
         );
         observe(&Progress { step: state.step, tally, gradient_norm, learning_rate }, state)?;
     }
     Ok(())
+}
+
+/// The parameters that weight decay applies to, neighbours joined.
+fn decayed_ranges(model: &Model) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for (entry, decays) in model.layout().entries().iter().zip(model.decays()) {
+        match ranges.last_mut() {
+            _ if !decays => {}
+            Some(last) if last.end == entry.offset => last.end += entry.len,
+            _ => ranges.push(entry.range()),
+        }
+    }
+    ranges
 }

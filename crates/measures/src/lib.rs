@@ -1,1 +1,102 @@
-//! Barriers, agreement and seed-level statistics: numbers to numbers
+//! Barriers, agreement and seed-level statistics: numbers to numbers.
+//!
+//! [`path`], [`scores`], [`agreement`], [`mechanism`] and [`ensemble`] turn a model's numbers, or those of two models,
+//! into a figure. [`estimate`] turns the figures of many seeds into an estimate with an interval, [`trend`] does so for
+//! their course over a ladder of checkpoints, [`convergence`] says how far pretraining had come, [`planner`] how many
+//! seeds a claim needs, [`cluster`] which models belong together.
+//!
+//! **This crate knows no tensor, file or table.**
+
+pub mod agreement;
+pub mod ensemble;
+pub mod mechanism;
+pub mod path;
+pub mod scores;
+
+pub mod convergence;
+pub mod estimate;
+pub mod multibootstrap;
+pub mod planner;
+mod quantiles;
+pub mod trend;
+
+/// What can be wrong with the figures of a study.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Too little data for the figure or its interval.
+    #[error("{found} {what}, at least {needed} needed")]
+    TooFew {
+        /// What is too few.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there must be.
+        needed: usize,
+    },
+    /// Something comes twice.
+    #[error("pretraining seed {pretraining}, rung {rung}: {name} is there twice")]
+    Twice {
+        /// Pretraining seed of the cell.
+        pretraining: u64,
+        /// Rung of the cell.
+        rung: u64,
+        /// What comes twice.
+        name: String,
+    },
+    /// A value is NaN or infinite.
+    #[error("pretraining seed {pretraining}, rung {rung}: value {value} is not finite")]
+    NotFinite {
+        /// Pretraining seed of the cell.
+        pretraining: u64,
+        /// Rung of the cell.
+        rung: u64,
+        /// The value.
+        value: f64,
+    },
+    /// A pretraining seed lacks a rung that the figure needs.
+    #[error("pretraining seed {pretraining} has no rung {rung}")]
+    NoCell {
+        /// The pretraining seed.
+        pretraining: u64,
+        /// The rung.
+        rung: u64,
+    },
+    /// A statistic is not defined for a cell.
+    #[error(
+        "pretraining seed {pretraining}, rung {rung}: the statistic is not defined, there are too few runs or pairs"
+    )]
+    Undefined {
+        /// Pretraining seed of the cell.
+        pretraining: u64,
+        /// Rung of the cell.
+        rung: u64,
+    },
+    /// A pretraining seed has no position (held-out loss, step) at a rung.
+    #[error("pretraining seed {pretraining}, rung {rung}: there is no position to compare with")]
+    NoPosition {
+        /// Pretraining seed of the cell.
+        pretraining: u64,
+        /// Rung of the cell.
+        rung: u64,
+    },
+    /// The figure is not a number, as is a slope over equal positions.
+    #[error("the figure is not defined for these values")]
+    NoFigure,
+    /// A confidence level outside 0 to 1.
+    #[error("a confidence level lies between 0 and 1, not at {level}")]
+    Level {
+        /// What was given.
+        level: f64,
+    },
+    /// A number outside its range.
+    #[error("{name} must be {expected}, not {value}")]
+    Parameter {
+        /// Its name.
+        name: &'static str,
+        /// Its range in words.
+        expected: &'static str,
+        /// What was given.
+        value: f64,
+    },
+}

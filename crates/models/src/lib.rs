@@ -1,1 +1,34 @@
-//! Model families on fused kernels, with Hugging Face tensor names
+//! Architecture families on fused kernels, with Hugging Face names.
+//!
+//! A [`Model`] is a shape: a configuration, a head, and the table of its parameters in one flat `f32` buffer. The
+//! parameters themselves are passed in, so that a path between two models or a soup needs no model of its own.
+//! Forward and backward passes are written by hand on [`kernels`]; [`composite`] holds the same models as plain
+//! candle operations, for other devices and as the oracle of the tests.
+//!
+//! **This crate knows no file, task or seed of a study.**
+//!
+//! ```ignore
+//! let model = Model::new(config, Head::Classification { labels: 2 })?;
+//! let weights = model.transfer(&pretrained, head_seed, 0.02)?;
+//! let mut gradient = vec![0.0; model.layout().len()];
+//! model.check(&inputs, Some(&targets))?;
+//! let tally = model.loss_and_gradient(
+//!     &weights.values, &inputs, &targets, None, 1.0 / 32.0, &mut gradient, &mut workspace,
+//! );
+//! ```
+
+mod buffer;
+mod config;
+mod error;
+mod inputs;
+mod model;
+mod start;
+
+pub mod bert;
+pub mod mlp;
+
+pub use config::{Config, Head};
+pub use error::Error;
+pub use inputs::{Dropout, Inputs, Targets, Tokens};
+pub use kernels::cross_entropy::Tally;
+pub use model::{Model, Workspace};

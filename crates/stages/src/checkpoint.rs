@@ -7,6 +7,9 @@ use weights::Weights;
 
 use crate::stage::{Failure, Inputs, Session, Work};
 
+/// Version of whatever family a checkpoint turns out to be of: a key is computed before a byte is read.
+pub const MODELS_VERSION: u32 = models::bert::VERSION + models::mlp::VERSION;
+
 /// Adds a model to a stage's inputs: its weights from output `weights`, and what is needed to run them.
 ///
 /// # Errors
@@ -25,7 +28,10 @@ pub fn add_inputs(inputs: &mut Inputs, manifest: &Manifest, weights: &str) -> Re
 /// # Errors
 /// [`Failure::Store`] if the object is corrupt, [`Failure::Model`] if no family here fits it.
 pub fn config(session: &Session, input: &Input) -> Result<Config, Failure> {
-    Ok(Config::from_json(&session.bytes(input)?)?)
+    let bytes = session.bytes(input)?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|error| Failure::Input(format!("object {}: config.json is not UTF-8: {error}", input.object)))?;
+    Ok(Config::from_json(text)?)
 }
 
 /// The encoder of a text model, or that of dense rows where there is no tokenizer.
@@ -70,10 +76,34 @@ pub fn classifier(config: Config, labels: usize) -> Result<Model, Failure> {
 ///
 /// # Errors
 /// [`Failure::Store`] if it cannot be written.
-pub fn publish_description(work: &mut Work<'_>, config: &Config, tokenizer: Option<&[u8]>) -> Result<(), Failure> {
-    work.publish("config", Media::Json, config.to_json().as_bytes())?;
+pub fn publish_description(
+    work: &mut Work<'_>,
+    model: &Model,
+    label_names: &[String],
+    tokenizer: Option<&[u8]>,
+) -> Result<(), Failure> {
+    work.publish("config", Media::Json, model.config().to_json(model.head(), label_names).as_bytes())?;
     if let Some(tokenizer) = tokenizer {
         work.publish("tokenizer", Media::Json, tokenizer)?;
     }
     Ok(())
+}
+
+/// Longest input that a model takes, in tokens, and at most `limit` if there is one.
+#[must_use]
+pub fn max_length(config: &Config, limit: Option<usize>) -> usize {
+    let positions = match config {
+        Config::Bert(bert) => bert.max_position_embeddings,
+        _ => usize::MAX,
+    };
+    limit.map_or(positions, |limit| limit.min(positions))
+}
+
+/// Whether a model drops units in training.
+#[must_use]
+pub fn has_dropout(config: &Config) -> bool {
+    match config {
+        Config::Bert(bert) => bert.hidden_dropout_prob > 0.0 || bert.attention_probs_dropout_prob > 0.0,
+        _ => false,
+    }
 }

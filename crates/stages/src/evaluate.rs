@@ -57,7 +57,7 @@ impl Stage for Evaluate {
         BTreeMap::from([
             ("scoring", learn::SCORING_VERSION),
             ("kernels", kernels::VERSION),
-            ("models", models::VERSION),
+            ("models", checkpoint::MODELS_VERSION),
             ("encoding", tasks::ENCODING_VERSION),
             ("scores", scores::VERSION),
             ("effects", mechanism::VERSION),
@@ -69,7 +69,7 @@ impl Stage for Evaluate {
         let config = checkpoint::config(session, work.input("config")?)?;
         let task = TaskInputs::load(work)?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
-        let max_length = config.max_length(self.max_length);
+        let max_length = checkpoint::max_length(&config, self.max_length);
         let model = checkpoint::classifier(config, task.labels.len())?;
         let weights = checkpoint::weights(session, work.input("model")?, &model)?;
         let mut examiner =

@@ -117,7 +117,7 @@ impl Stage for Finetune {
             ("training", learn::TRAINING_VERSION),
             ("scoring", learn::SCORING_VERSION),
             ("kernels", kernels::VERSION),
-            ("models", models::VERSION),
+            ("models", checkpoint::MODELS_VERSION),
             ("encoding", tasks::ENCODING_VERSION),
         ])
     }
@@ -132,9 +132,9 @@ impl Stage for Finetune {
         }
         let task = TaskInputs::load(work)?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
-        let max_length = config.max_length(self.max_length);
+        let max_length = checkpoint::max_length(&config, self.max_length);
         let train_set = task.encoded(&encoder, "train", max_length)?;
-        let model = checkpoint::classifier(config.with_labels(&task.labels), task.labels.len())?;
+        let model = checkpoint::classifier(config, task.labels.len())?;
         let pretrained = checkpoint::any_weights(session, work.input("model")?)?;
         let head_seed = self.head_seed.unwrap_or(self.seed);
         let mut state = State::start(model.transfer(&pretrained, head_seed, self.head_std as f32)?);
@@ -166,7 +166,7 @@ impl Stage for Finetune {
         work.fact("train_loss", curve.rows.last().map_or(0.0, |row| row.loss))?;
         work.publish("curve", Media::Parquet, &CurveRow::write(&curve.rows)?)?;
         let tokenizer = work.bytes("tokenizer").ok().map(|bytes| bytes.to_vec());
-        checkpoint::publish_description(work, model.config(), tokenizer.as_deref())?;
+        checkpoint::publish_description(work, &model, &task.labels, tokenizer.as_deref())?;
         work.publish("model", Media::Safetensors, &state.weights.to_safetensors())?;
         Ok(())
     }
@@ -187,7 +187,7 @@ impl Finetune {
                 bias_correction: !self.no_bias_correction,
                 clip: self.clip,
             },
-            dropout_seed: self.dropout_seed.filter(|_| config.has_dropout()),
+            dropout_seed: self.dropout_seed.filter(|_| checkpoint::has_dropout(config)),
         }
     }
 }

@@ -64,7 +64,7 @@ impl Stage for Interpolate {
         BTreeMap::from([
             ("scoring", learn::SCORING_VERSION),
             ("kernels", kernels::VERSION),
-            ("models", models::VERSION),
+            ("models", checkpoint::MODELS_VERSION),
             ("encoding", tasks::ENCODING_VERSION),
             ("scores", scores::VERSION),
             ("path", path::VERSION),
@@ -78,7 +78,7 @@ impl Stage for Interpolate {
         let task = TaskInputs::load(work)?;
         let group = Group::load(work, task.labels.len())?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
-        let max_length = group.config.max_length(None);
+        let max_length = checkpoint::max_length(&group.config, None);
         let splits: Result<Vec<EncodedExamples>, Failure> =
             self.splits.iter().map(|split| task.encoded(&encoder, &format!("split.{split}"), max_length)).collect();
         let line = Lines { names: &self.splits, splits: splits?, group: &group, points: self.points };
@@ -94,6 +94,8 @@ impl Stage for Interpolate {
         let meter = session.meter("interpolate", pairs.len() as u64);
         let on_pair = |pair: &Pair, ends: &[Option<Vec<Point>>]| {
             let manifest = session.keyed(pair.recipe.clone(), |work| line.walk(pair, ends, work))?;
+            // A pair is no input of the group: without a name of its own, a clean-up would take it.
+            session.store.set_ref(&format!("pairs/{}", manifest.key), &manifest)?;
             meter.tick();
             let read = |role: &str| session.bytes(&manifest.input_of(role)?);
             Ok((PathRow::read(&read("paths")?)?, PairRow::read(&read("pairs")?)?))

@@ -177,7 +177,7 @@ impl Stage for Pretrain {
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let (text, tokenizer) = self.text(work)?;
         let model = self.model(&text, tokenizer.as_deref())?;
-        checkpoint::publish_description(work, model.config(), tokenizer.as_deref())?;
+        checkpoint::publish_description(work, &model, &[], tokenizer.as_deref())?;
 
         let (mut state, mut ladder) = self.resume(work, &model)?;
         let held_out = text.held_out();
@@ -242,7 +242,7 @@ impl Pretrain {
         match text {
             Text::Glyphs(_) => {
                 let config =
-                    mlp::Config { input: glyphs::WIDTH, hidden: vec![self.hidden; self.layers], ..Default::default() };
+                    mlp::Config { input_size: glyphs::WIDTH, hidden_sizes: vec![self.hidden; self.layers] };
                 Ok(Model::new(Config::Mlp(config), Head::Classification { labels: glyphs::CLASSES })?)
             }
             Text::Roles(_) | Text::Corpus(_) => {

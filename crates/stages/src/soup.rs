@@ -117,7 +117,7 @@ impl Stage for Soup {
             }
             Method::Greedy => {
                 let encoder = checkpoint::encoder(work.session, work.input("tokenizer").ok())?;
-                let held_out = task.encoded(&encoder, "split.val", group.config.max_length(None))?;
+                let held_out = task.encoded(&encoder, "split.val", checkpoint::max_length(&group.config, None))?;
                 let mut scorer = Scorer::default();
                 let mut accuracy = |weights: &weights::Weights| -> Result<f64, Failure> {
                     let logits = scorer.logits(&group.model, &weights.values, &held_out.inputs)?;

@@ -122,7 +122,11 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn nested(&mut self, at: String, write: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+    fn nested(
+        &mut self,
+        at: String,
+        write: impl FnOnce(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         if self.depth == DEPTH_LIMIT {
             return Err(Error::TooDeep { path: at, limit: DEPTH_LIMIT });
         }
@@ -199,8 +203,11 @@ mod tests {
     fn null_is_an_error_that_names_its_path() {
         let parameters = json!({"optimiser": {"rates": [0.1, {"a b": null}]}, "name": "x"});
         let error = write_map(parameters.as_object().unwrap(), "parameters", &mut String::new()).unwrap_err();
-        assert!(matches!(&error, Error::NullInRecipe { path }
-            if path == r#"parameters.optimiser.rates[1]["a b"]"#), "{error}");
+        assert!(
+            matches!(&error, Error::NullInRecipe { path }
+            if path == r#"parameters.optimiser.rates[1]["a b"]"#),
+            "{error}"
+        );
         let nan = serde_json::to_value(f64::NAN).unwrap();
         assert_eq!(text(&nan), None);
         assert_eq!(text(&serde_json::to_value(f64::INFINITY).unwrap()), None);
@@ -242,7 +249,8 @@ mod tests {
         match value {
             Value::Array(values) => values.iter().map(reversed).collect(),
             Value::Object(map) => {
-                let mut members: Vec<_> = map.iter().map(|(key, value)| (key.clone(), reversed(value))).collect();
+                let mut members: Vec<_> =
+                    map.iter().map(|(key, value)| (key.clone(), reversed(value))).collect();
                 members.reverse();
                 Value::Object(members.into_iter().collect())
             }

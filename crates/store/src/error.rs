@@ -115,7 +115,7 @@ pub enum Error {
         /// The manifest's key.
         key: StageKey,
         /// What is missing.
-        damage: Damage,
+        damage: Box<Damage>,
     },
     /// A ref can only name what is committed.
     #[error("{stage} {} is not committed", key.short())]

@@ -31,6 +31,7 @@ mod canonical;
 mod catalog;
 mod clock;
 mod commit;
+mod difference;
 mod error;
 mod explain;
 mod files;
@@ -55,8 +56,8 @@ mod sample;
 
 pub use clock::{host, rfc3339};
 pub use commit::{Committed, Damage, Lookup};
+pub use difference::{Change, Difference, Hop};
 pub use error::Error;
-pub use explain::{Change, Difference, Hop};
 pub use gc::{Collection, Freed, Kind, Mode, Sweep};
 pub use id::{ObjectId, StageKey};
 pub use lineage::{Branch, Lineage, Upstream, Use};

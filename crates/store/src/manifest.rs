@@ -125,8 +125,10 @@ impl Manifest {
         struct Head {
             format: ManifestFormat,
         }
-        let invalid =
-            |error: serde_json::Error| Error::InvalidManifest { path: path.to_owned(), why: error.to_string() };
+        let invalid = |error: serde_json::Error| Error::InvalidManifest {
+            path: path.to_owned(),
+            why: error.to_string(),
+        };
         let head: Head = serde_json::from_slice(json).map_err(invalid)?;
         if head.format > ManifestFormat::CURRENT {
             let (found, newest) = (head.format.0, ManifestFormat::CURRENT.0);
@@ -143,7 +145,8 @@ impl Manifest {
         let mut sorted = self.clone();
         sorted.parameters = sort_map(&self.parameters);
         sorted.facts.values_mut().for_each(|value| *value = sort(value));
-        let mut json = serde_json::to_vec_pretty(&sorted).expect("maps with string keys serialise into memory");
+        let mut json =
+            serde_json::to_vec_pretty(&sorted).expect("maps with string keys serialise into memory");
         json.push(b'\n');
         json
     }
@@ -230,7 +233,8 @@ mod tests {
 
     #[test]
     fn it_reads_what_it_writes() {
-        let manifest = sample::manifest("soup", 1, &[("model", sample::input(1)), ("model", sample::input(2))]);
+        let manifest =
+            sample::manifest("soup", 1, &[("model", sample::input(1)), ("model", sample::input(2))]);
         let json = manifest.to_json();
         assert!(json.ends_with(b"}\n") && json.starts_with(b"{\n  \"format\": 1,\n  \"key\": \""));
         let read = Manifest::from_json(&json, Path::new("x")).unwrap();
@@ -244,7 +248,8 @@ mod tests {
         let mut manifest = sample::manifest("soup", 1, &[]);
         manifest.facts.insert("x".to_owned(), json!({"b": 1, "a": {"d": 1, "c": 2}}));
         let text = String::from_utf8(manifest.to_json()).unwrap();
-        let order: Vec<usize> = ["\"a\"", "\"c\"", "\"d\"", "\"b\""].iter().map(|k| text.find(k).unwrap()).collect();
+        let order: Vec<usize> =
+            ["\"a\"", "\"c\"", "\"d\"", "\"b\""].iter().map(|k| text.find(k).unwrap()).collect();
         assert!(order.is_sorted(), "{text}");
     }
 

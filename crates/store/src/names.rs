@@ -18,12 +18,14 @@ pub(crate) fn stage(name: &str) -> Result<(), Error> {
     invalid("a stage", name, "a stage is up to 64 of a-z, 0-9 and -, and begins with a letter")
 }
 
-/// A role is visible ASCII: `model`, `split.val`, `step-000100`.
+/// A role is visible ASCII that can be a file name, for outputs are exported under it: `model`, `split.val`,
+/// `step-000100`.
 pub(crate) fn role(name: &str) -> Result<(), Error> {
-    if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()) {
+    let visible = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'\\');
+    if !name.is_empty() && name.len() <= PART_LENGTH && !name.starts_with('.') && name.bytes().all(visible) {
         return Ok(());
     }
-    invalid("a role", name, "a role is one or more visible ASCII characters")
+    invalid("a role", name, "a role is up to 200 visible ASCII characters, no slash, no dot in front")
 }
 
 /// A ref is a relative path with `/` between its parts: `world/p0/ladder`.
@@ -97,10 +99,13 @@ mod tests {
         for name in ["", "Finetune", "2fast", "-x", "a/b", "a.b", "..", "a b", "é", &long] {
             assert!(stage(name).is_err(), "{name}");
         }
-        for name in ["", "a b", "a\n", "é"] {
+        for name in ["", "a b", "a\n", "é", "a/b", "../a", "..", ".a", "a\\b", &long] {
             assert!(role(name).is_err(), "{name}");
         }
-        let bad = ["", "/", "/etc", "..", "a/..", "../a", "a//b", "a/", "a\0b", "a\\b", ".a", "a/.tmp-1", "a\nb", &long];
+        let bad = [
+            "", "/", "/etc", "..", "a/..", "../a", "a//b", "a/", "a\0b", "a\\b", ".a", "a/.tmp-1", "a\nb",
+            &long,
+        ];
         for name in bad {
             assert!(reference(name).is_err(), "{name}");
             assert!(scratch(name).is_err(), "{name}");

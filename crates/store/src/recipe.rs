@@ -129,7 +129,10 @@ mod tests {
             .replace("@K2", &StageKey::of_canonical(&[2]).to_string())
             .replace("@O2", &ObjectId::of(&[2]).to_string());
         assert_eq!(recipe().canonical().unwrap(), canonical);
-        assert_eq!(recipe().key().unwrap().to_string(), "@GOLDEN");
+        assert_eq!(
+            recipe().key().unwrap().to_string(),
+            "21754ed6a9a49b8b026746ca10fc89307febd82a1d829403364e266883df1a06"
+        );
     }
 
     #[test]

@@ -8,6 +8,10 @@
 mod layout;
 mod tensors;
 
+pub mod distance;
+pub mod interpolate;
+pub mod soups;
+
 pub use layout::{Entry, Layout};
 pub use tensors::Weights;
 
@@ -70,4 +74,48 @@ pub enum Error {
     /// An operation over several models was given none.
     #[error("no weights given")]
     Empty,
+    /// A parameter of an operation is outside its range.
+    #[error("{name} must be {expected}, not {value}")]
+    Parameter {
+        /// Its name.
+        name: &'static str,
+        /// Its range in words.
+        expected: &'static str,
+        /// What was given.
+        value: f64,
+    },
+}
+
+/// Checks that a parameter is a number that can be computed with.
+fn check_finite(name: &'static str, value: f64) -> Result<(), Error> {
+    if value.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::Parameter { name, expected: "a finite number", value })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Layout, Weights};
+
+    /// A matrix and a bias.
+    pub(crate) fn layout() -> Arc<Layout> {
+        let mut layout = Layout::default();
+        layout.push("body.weight", &[2, 3]);
+        layout.push("body.bias", &[3]);
+        Arc::new(layout)
+    }
+
+    /// Standard normal weights of a seed.
+    pub(crate) fn weights(seed: u64) -> Weights {
+        let mut weights = Weights::zeros(layout());
+        let mut stream = random::Stream::new(seed, "test weights");
+        for value in &mut weights.values {
+            *value = stream.normal() as f32;
+        }
+        weights
+    }
 }

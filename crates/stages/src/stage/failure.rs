@@ -39,6 +39,12 @@ pub enum Failure {
     /// The store could not do what was asked.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// A data set, a tokenizer or a world's parameters are not what they should be.
+    #[error(transparent)]
+    Task(#[from] tasks::Error),
+    /// Weights of different models, or weights that are not numbers.
+    #[error(transparent)]
+    Weights(#[from] weights::Error),
     /// A table could not be written or read.
     #[error(transparent)]
     Table(#[from] tables::Error),
@@ -63,7 +69,18 @@ impl Failure {
             Self::Usage(_) => ExitStatus::Usage,
             Self::Input(_) => ExitStatus::Input,
             Self::Learn(learn::Error::Parameter { .. } | learn::Error::TooFewExamples { .. }) => ExitStatus::Usage,
-            Self::Store(error) if error.is_about_input() => ExitStatus::Input,
+            Self::Store(
+                store::Error::NoOutput { .. }
+                | store::Error::MissingObject { .. }
+                | store::Error::CorruptObject { .. }
+                | store::Error::InvalidManifest { .. }
+                | store::Error::TooNew { .. }
+                | store::Error::NotAStore { .. }
+                | store::Error::NotCommitted { .. }
+                | store::Error::Unknown { .. }
+                | store::Error::Ambiguous { .. },
+            )
+            | Self::Task(_) => ExitStatus::Input,
             _ => ExitStatus::Failed,
         }
     }

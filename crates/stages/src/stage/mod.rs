@@ -13,6 +13,7 @@ mod provenance;
 mod session;
 
 pub use failure::{ExitStatus, Failure};
+pub(crate) use failure::exit;
 pub use flags::Flags;
 pub use inputs::{Inputs, Source};
 pub use progress::Meter;

@@ -1,21 +1,24 @@
 //! Who made a result, where and how: for people, never part of a key.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 use store::Provenance;
 
 /// The provenance of work that began at `start` and ends now.
 pub(super) fn provenance(start: Instant, threads: usize) -> Provenance {
-    let finished = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let finished = SystemTime::now();
     Provenance {
+        commit: option_env!("SAMEBASIN_COMMIT").map(Into::into),
         samebasin: env!("CARGO_PKG_VERSION").into(),
-        git_commit: option_env!("SAMEBASIN_COMMIT").map(Into::into),
-        host: std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().into()).unwrap_or_default(),
+        rustc: option_env!("SAMEBASIN_RUSTC").map(Into::into),
+        host: store::host(),
+        target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
         instruction_set: instruction_set().into(),
-        threads: threads as u64,
+        threads: threads as u32,
         seconds: start.elapsed().as_secs_f64(),
-        peak_memory_bytes: peak_memory_bytes(),
-        finished_unix_seconds: finished,
+        peak_memory_bytes: peak_memory_bytes().unwrap_or(0),
+        started: finished.checked_sub(start.elapsed()).map(store::rfc3339),
+        finished: Some(store::rfc3339(finished)),
     }
 }
 
@@ -24,10 +27,10 @@ fn instruction_set() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
-            return "x86-64 avx512";
+            return "avx512f";
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return "x86-64 avx2";
+            return "avx2+fma";
         }
     }
     std::env::consts::ARCH

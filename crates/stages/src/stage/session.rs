@@ -85,8 +85,9 @@ impl Session {
         work(&mut job)?;
         let Work { scratch, outputs, facts, .. } = job;
         let manifest = Manifest::new(recipe, outputs, facts, provenance(start, self.threads))?;
-        let manifest = match self.store.commit(manifest)? {
-            Committed::New(manifest) | Committed::Already(manifest) => manifest,
+        let manifest = match self.store.commit(&manifest)? {
+            Committed::New | Committed::Replaced(_) => manifest,
+            Committed::Already(winner) => winner,
         };
         scratch.clear()?;
         Ok(manifest)
@@ -97,11 +98,9 @@ impl Session {
         let key = recipe.key()?;
         let (verdict, reasons) = match self.store.find(&recipe.stage, &key)? {
             Lookup::Hit(_) => ("hit", Vec::new()),
-            Lookup::Broken { role, object } => {
-                ("run", vec![format!("its output `{role}` is lost or damaged (object {object})")])
-            }
+            Lookup::Broken(damage) => ("run", vec![damage.to_string()]),
             Lookup::Missing => {
-                let before = flags.reference.as_ref().and_then(|name| self.store.get_ref(name).ok().flatten());
+                let before = flags.reference.as_ref().and_then(|name| self.store.get_ref(name).ok());
                 let reasons = match before {
                     Some(before) => {
                         let wanted =

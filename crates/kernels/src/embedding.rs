@@ -1,0 +1,88 @@
+//! Sums of embedding rows: word + position + segment.
+
+use crate::rows::add;
+
+/// The tables, each `[entries, width]`, or their gradients.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables<T> {
+    /// By word.
+    pub words: T,
+    /// By position in the sequence.
+    pub positions: T,
+    /// By segment.
+    pub segments: T,
+}
+
+/// Packed sequences: words and segments per token, and where each sequence begins, with the end as a last entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Tokens<'a> {
+    /// Words.
+    pub words: &'a [u32],
+    /// Segments.
+    pub segments: &'a [u32],
+    /// Starts.
+    pub starts: &'a [u32],
+}
+
+impl Tokens<'_> {
+    /// Token, position in its sequence.
+    fn iter(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.starts.windows(2).flat_map(|span| {
+            let (start, end) = (span[0] as usize, span[1] as usize);
+            (start..end).map(move |token| (token, token - start))
+        })
+    }
+}
+
+/// `out[token] = words[w] + positions[p] + segments[s]`.
+///
+/// # Panics
+/// If a word, position or segment is not in its table.
+pub fn forward(out: &mut [f32], tables: Tables<&[f32]>, tokens: Tokens<'_>, width: usize) {
+    for (token, position) in tokens.iter() {
+        let row = |index: usize| index * width..(index + 1) * width;
+        let word = &tables.words[row(tokens.words[token] as usize)];
+        let place = &tables.positions[row(position)];
+        let segment = &tables.segments[row(tokens.segments[token] as usize)];
+        let out = &mut out[token * width..(token + 1) * width];
+        for (((out, word), place), segment) in out.iter_mut().zip(word).zip(place).zip(segment) {
+            *out = word + place + segment;
+        }
+    }
+}
+
+/// Adds the rows of `gradient` to the rows of the tables that they came from, and touches no others.
+///
+/// # Panics
+/// As [`forward`].
+pub fn backward(gradient: &[f32], tables: Tables<&mut [f32]>, tokens: Tokens<'_>, width: usize) {
+    for (token, position) in tokens.iter() {
+        let gradient = &gradient[token * width..][..width];
+        add(&mut tables.words[tokens.words[token] as usize * width..][..width], gradient);
+        add(&mut tables.positions[position * width..][..width], gradient);
+        add(&mut tables.segments[tokens.segments[token] as usize * width..][..width], gradient);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_and_their_gradients() {
+        let tokens = Tokens { words: &[2, 0, 2], segments: &[0, 0, 1], starts: &[0, 2, 3] };
+        let words = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let tables = Tables { words: &words[..], positions: &[10.0, 20.0, 30.0, 40.0], segments: &[0.0, 0.0, 0.5, 0.5] };
+        let mut out = [0.0; 6];
+        forward(&mut out, tables, tokens, 2);
+        assert_eq!(out, [15.0, 26.0, 31.0, 42.0, 15.5, 26.5]);
+
+        let (mut d_words, mut d_positions, mut d_segments) = ([0.0; 6], [0.0; 4], [0.0; 4]);
+        let gradients =
+            Tables { words: &mut d_words[..], positions: &mut d_positions[..], segments: &mut d_segments[..] };
+        backward(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], gradients, tokens, 2);
+        assert_eq!(d_words, [3.0, 4.0, 0.0, 0.0, 6.0, 8.0]);
+        assert_eq!(d_positions, [6.0, 8.0, 3.0, 4.0]);
+        assert_eq!(d_segments, [4.0, 6.0, 5.0, 6.0]);
+    }
+}

@@ -1,0 +1,147 @@
+//! What a training run promises: exact resumption, the same bytes on any number of threads, and a loss that falls.
+
+use learn::{AdamW, Error, Recipe, Schedule, Scorer, State, Trainer, masked_tally, train};
+use models::{Config, Head, Model, bert};
+use tasks::{Batch, Encoded, Source, roles};
+
+fn model(dropout: f64) -> Model {
+    let config = bert::Config {
+        vocab_size: 53,
+        hidden_size: 16,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        intermediate_size: 32,
+        max_position_embeddings: 16,
+        initializer_range: 0.1,
+        hidden_dropout_prob: dropout,
+        attention_probs_dropout_prob: dropout,
+        ..Default::default()
+    };
+    Model::new(Config::Bert(config), Head::MaskedLanguage).unwrap()
+}
+
+fn recipe(steps: u64) -> Recipe {
+    Recipe {
+        steps,
+        learning_rate: 3e-3,
+        schedule: Schedule::InverseSqrt,
+        warmup: 10,
+        optimiser: AdamW {
+            beta1: 0.9,
+            beta2: 0.98,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            bias_correction: true,
+            clip: 1.0,
+        },
+        dropout_seed: Some(5),
+    }
+}
+
+/// Sentences enough for three shards.
+const BATCH: usize = 320;
+
+fn run(model: &Model, state: &mut State, recipe: &Recipe, until: u64, threads: usize) -> Result<(), Error> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let mut trainer = Trainer::new(model, (threads > 1).then_some(&pool));
+    let text = Source::Roles(roles::Source::default());
+    let mut batches = |step| text.batch(3, step, BATCH);
+    train(model, state, recipe, &mut trainer, &mut batches, until, &mut |_, _| Ok(()))
+}
+
+fn bits(state: &State) -> Vec<u32> {
+    [&state.weights.values, &state.first, &state.second].into_iter().flatten().map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn a_saved_and_resumed_run_is_the_straight_run() {
+    let model = model(0.1);
+    let recipe = recipe(12);
+    let mut straight = State::start(model.init(1));
+    run(&model, &mut straight, &recipe, 12, 1).unwrap();
+
+    let mut broken = State::start(model.init(1));
+    for until in [1, 5, 12] {
+        run(&model, &mut broken, &recipe, until, 1).unwrap();
+        broken = State::from_bytes(&broken.to_bytes(), model.layout()).unwrap();
+    }
+    assert_eq!((broken.step, broken.seen), (straight.step, straight.seen));
+    assert_eq!(bits(&broken), bits(&straight));
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let model = model(0.1);
+    let recipe = recipe(6);
+    let of = |threads: usize| {
+        let mut state = State::start(model.init(1));
+        run(&model, &mut state, &recipe, 6, threads).unwrap();
+        bits(&state)
+    };
+    let one = of(1);
+    for threads in [2, 3, 5] {
+        assert!(of(threads) == one, "{threads} threads");
+    }
+}
+
+#[test]
+fn the_held_out_loss_falls() {
+    let model = model(0.0);
+    let Batch::Masked(held_out) = Source::Roles(roles::Source::default()).held_out() else { unreachable!() };
+    let mut state = State::start(model.init(1));
+    let before = masked_tally(&model, &state.weights.values, &held_out).unwrap();
+    run(&model, &mut state, &Recipe { dropout_seed: None, ..recipe(80) }, 80, 2).unwrap();
+    let after = masked_tally(&model, &state.weights.values, &held_out).unwrap();
+    assert_eq!(before.n, after.n);
+    assert!(after.mean_loss() < before.mean_loss() - 1.0, "{} to {}", before.mean_loss(), after.mean_loss());
+}
+
+#[test]
+fn divergence_is_reported_and_leaves_the_last_good_state() {
+    let model = model(0.0);
+    let mut recipe = recipe(50);
+    recipe.learning_rate = 1e30;
+    recipe.warmup = 0;
+    recipe.optimiser.clip = 0.0;
+    let mut state = State::start(model.init(1));
+    let error = run(&model, &mut state, &recipe, 50, 1).unwrap_err();
+    assert!(matches!(error, Error::Diverged { step, .. } if step == state.step && step < 50), "{error}");
+}
+
+#[test]
+fn hyper_parameters_out_of_range_are_refused() {
+    let model = model(0.0);
+    for (name, change) in [
+        ("beta1", (|o: &mut AdamW| o.beta1 = 1.0) as fn(&mut AdamW)),
+        ("beta2", |o| o.beta2 = -0.1),
+        ("epsilon", |o| o.epsilon = 0.0),
+        ("weight decay", |o| o.weight_decay = f64::NAN),
+        ("clip", |o| o.clip = -1.0),
+    ] {
+        let mut recipe = recipe(1);
+        change(&mut recipe.optimiser);
+        let error = run(&model, &mut State::start(model.init(1)), &recipe, 1, 1).unwrap_err();
+        assert!(matches!(error, Error::Parameter { name: found, .. } if found == name), "{name}: {error}");
+    }
+}
+
+/// Logits do not depend on what else is scored, beyond the rounding of the matrix products, and come in the order asked for.
+#[test]
+fn scores_belong_to_their_examples() {
+    let Config::Bert(config) = model(0.0).config().clone() else { unreachable!() };
+    let model = Model::new(Config::Bert(config), Head::Classification { labels: 2 }).unwrap();
+    let weights = model.init(4);
+    let Batch::Masked(text) = Source::Roles(roles::Source::default()).batch(1, 0, 400) else { unreachable!() };
+    let all = Encoded::Tokens { ids: text.ids, types: text.types, starts: text.starts };
+    let mut scorer = Scorer::default();
+    let logits = scorer.logits(&model, &weights.values, &all).unwrap();
+    assert_eq!(logits, scorer.logits(&model, &weights.values, &all).unwrap());
+    let some = [399_u32, 0, 17, 200];
+    let few = scorer.logits(&model, &weights.values, &all.gather(&some)).unwrap();
+    for (i, &row) in some.iter().enumerate() {
+        for label in 0..2 {
+            let (alone, together) = (few[2 * i + label], logits[2 * row as usize + label]);
+            assert!((alone - together).abs() <= 1e-5 * together.abs().max(1.0), "{alone} is not {together}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The shape of a BERT and its `config.json`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{check_in, check_size, label_names, parse, render};
+use crate::start::Initial;
+use crate::{Error, Head};
+
+/// The family's name in `config.json`.
+pub(crate) const MODEL_TYPE: &str = "bert";
+
+/// Shape and probabilities of a BERT, under their names in `config.json`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Number of words.
+    pub vocab_size: usize,
+    /// Width of the residual stream, H.
+    pub hidden_size: usize,
+    /// Number of layers.
+    pub num_hidden_layers: usize,
+    /// Number of attention heads; divides the width.
+    pub num_attention_heads: usize,
+    /// Width inside the feed-forward blocks.
+    pub intermediate_size: usize,
+    /// Number of positions: the longest sequence.
+    pub max_position_embeddings: usize,
+    /// Number of segments.
+    pub type_vocab_size: usize,
+    /// Standard deviation of fresh weights.
+    pub initializer_range: f64,
+    /// Added to the variance in LayerNorms.
+    pub layer_norm_eps: f64,
+    /// Dropout after embeddings, attention outputs and feed-forward blocks.
+    pub hidden_dropout_prob: f64,
+    /// Dropout of attention probabilities.
+    pub attention_probs_dropout_prob: f64,
+    /// Dropout before the classifier; `hidden_dropout_prob` if none is given.
+    pub classifier_dropout: Option<f64>,
+    /// Word that pads batches elsewhere.
+    pub pad_token_id: u32,
+}
+
+impl Default for Config {
+    /// BERT-base, with transformers' defaults.
+    fn default() -> Self {
+        Self {
+            vocab_size: 30_522,
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            max_position_embeddings: 512,
+            type_vocab_size: 2,
+            initializer_range: 0.02,
+            layer_norm_eps: 1e-12,
+            hidden_dropout_prob: 0.1,
+            attention_probs_dropout_prob: 0.1,
+            classifier_dropout: None,
+            pad_token_id: 0,
+        }
+    }
+}
+
+/// What transformers may have written: absent fields mean its defaults.
+#[derive(Deserialize)]
+struct Read {
+    vocab_size: Option<usize>,
+    hidden_size: Option<usize>,
+    num_hidden_layers: Option<usize>,
+    num_attention_heads: Option<usize>,
+    intermediate_size: Option<usize>,
+    hidden_act: Option<String>,
+    max_position_embeddings: Option<usize>,
+    type_vocab_size: Option<usize>,
+    initializer_range: Option<f64>,
+    layer_norm_eps: Option<f64>,
+    hidden_dropout_prob: Option<f64>,
+    attention_probs_dropout_prob: Option<f64>,
+    classifier_dropout: Option<f64>,
+    pad_token_id: Option<u32>,
+    position_embedding_type: Option<String>,
+    is_decoder: Option<bool>,
+    add_cross_attention: Option<bool>,
+    tie_word_embeddings: Option<bool>,
+    pruned_heads: Option<BTreeMap<String, Vec<usize>>>,
+}
+
+#[derive(Serialize)]
+struct Written {
+    architectures: [&'static str; 1],
+    attention_probs_dropout_prob: f64,
+    classifier_dropout: Option<f64>,
+    hidden_act: &'static str,
+    hidden_dropout_prob: f64,
+    hidden_size: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id2label: Option<BTreeMap<usize, String>>,
+    initializer_range: f64,
+    intermediate_size: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label2id: Option<BTreeMap<String, usize>>,
+    layer_norm_eps: f64,
+    max_position_embeddings: usize,
+    model_type: &'static str,
+    num_attention_heads: usize,
+    num_hidden_layers: usize,
+    pad_token_id: u32,
+    position_embedding_type: &'static str,
+    tie_word_embeddings: bool,
+    torch_dtype: &'static str,
+    type_vocab_size: usize,
+    use_cache: bool,
+    vocab_size: usize,
+}
+
+impl Config {
+    pub(crate) fn from_json(text: &str) -> Result<Self, Error> {
+        let read: Read = parse(text)?;
+        only("hidden_act", read.hidden_act.as_deref(), "gelu", "`gelu` (with erf)")?;
+        only("position_embedding_type", read.position_embedding_type.as_deref(), "absolute", "`absolute`")?;
+        only("is_decoder", read.is_decoder, false, "`false`")?;
+        only("add_cross_attention", read.add_cross_attention, false, "`false`")?;
+        only("tie_word_embeddings", read.tie_word_embeddings, true, "`true`")?;
+        only("pruned_heads", read.pruned_heads, BTreeMap::new(), "none")?;
+        let default = Self::default();
+        let config = Self {
+            vocab_size: read.vocab_size.unwrap_or(default.vocab_size),
+            hidden_size: read.hidden_size.unwrap_or(default.hidden_size),
+            num_hidden_layers: read.num_hidden_layers.unwrap_or(default.num_hidden_layers),
+            num_attention_heads: read.num_attention_heads.unwrap_or(default.num_attention_heads),
+            intermediate_size: read.intermediate_size.unwrap_or(default.intermediate_size),
+            max_position_embeddings: read.max_position_embeddings.unwrap_or(default.max_position_embeddings),
+            type_vocab_size: read.type_vocab_size.unwrap_or(default.type_vocab_size),
+            initializer_range: read.initializer_range.unwrap_or(default.initializer_range),
+            layer_norm_eps: read.layer_norm_eps.unwrap_or(default.layer_norm_eps),
+            hidden_dropout_prob: read.hidden_dropout_prob.unwrap_or(default.hidden_dropout_prob),
+            attention_probs_dropout_prob: read
+                .attention_probs_dropout_prob
+                .unwrap_or(default.attention_probs_dropout_prob),
+            classifier_dropout: read.classifier_dropout,
+            pad_token_id: read.pad_token_id.unwrap_or(default.pad_token_id),
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    pub(crate) fn to_json(&self, head: Head, names: &[String]) -> String {
+        let labels = label_names(head, names);
+        render(&Written {
+            architectures: [match head {
+                Head::MaskedLanguage => "BertForMaskedLM",
+                Head::Classification { .. } => "BertForSequenceClassification",
+            }],
+            attention_probs_dropout_prob: self.attention_probs_dropout_prob,
+            classifier_dropout: self.classifier_dropout,
+            hidden_act: "gelu",
+            hidden_dropout_prob: self.hidden_dropout_prob,
+            hidden_size: self.hidden_size,
+            id2label: labels.clone().map(|labels| labels.into_iter().enumerate().collect()),
+            initializer_range: self.initializer_range,
+            intermediate_size: self.intermediate_size,
+            label2id: labels.map(|labels| labels.into_iter().enumerate().map(|(i, name)| (name, i)).collect()),
+            layer_norm_eps: self.layer_norm_eps,
+            max_position_embeddings: self.max_position_embeddings,
+            model_type: MODEL_TYPE,
+            num_attention_heads: self.num_attention_heads,
+            num_hidden_layers: self.num_hidden_layers,
+            pad_token_id: self.pad_token_id,
+            position_embedding_type: "absolute",
+            tie_word_embeddings: true,
+            torch_dtype: "float32",
+            type_vocab_size: self.type_vocab_size,
+            use_cache: true,
+            vocab_size: self.vocab_size,
+        })
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        check_size("vocab_size", self.vocab_size)?;
+        check_size("hidden_size", self.hidden_size)?;
+        check_size("num_hidden_layers", self.num_hidden_layers)?;
+        check_size("num_attention_heads", self.num_attention_heads)?;
+        check_size("intermediate_size", self.intermediate_size)?;
+        check_size("max_position_embeddings", self.max_position_embeddings)?;
+        check_size("type_vocab_size", self.type_vocab_size)?;
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            return Err(Error::Range {
+                field: "num_attention_heads",
+                found: self.num_attention_heads.to_string(),
+                range: "a divisor of `hidden_size`",
+            });
+        }
+        check_in("initializer_range", self.initializer_range, 0.0..1e6, "at least 0 and finite")?;
+        check_in("layer_norm_eps", self.layer_norm_eps, 1e-30..1.0, "in 1e-30..1")?;
+        check_in("hidden_dropout_prob", self.hidden_dropout_prob, 0.0..1.0, "in 0..1")?;
+        check_in("attention_probs_dropout_prob", self.attention_probs_dropout_prob, 0.0..1.0, "in 0..1")?;
+        check_in("classifier_dropout", self.classifier_dropout.unwrap_or(0.0), 0.0..1.0, "in 0..1")
+    }
+
+    /// Dropout before the classifier.
+    pub(crate) fn classifier_dropout(&self) -> f64 {
+        self.classifier_dropout.unwrap_or(self.hidden_dropout_prob)
+    }
+
+    /// How a tensor begins.
+    pub(crate) fn initial(&self, name: &str) -> Initial {
+        if name.ends_with(".bias") {
+            Initial::Zeros
+        } else if name.ends_with("LayerNorm.weight") {
+            Initial::Ones
+        } else {
+            Initial::Normal(self.initializer_range)
+        }
+    }
+}
+
+/// Checks that a field is absent or has the one value that is computed.
+fn only<T: PartialEq<U> + std::fmt::Debug, U>(
+    field: &'static str,
+    found: Option<T>,
+    wanted: U,
+    supported: &'static str,
+) -> Result<(), Error> {
+    match found {
+        Some(value) if value != wanted => {
+            Err(Error::Unsupported { field, found: format!("{value:?}"), supported })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `BertConfig().to_json_string()` of transformers writes it, with some of a hub file's extras.
+    const PUBLISHED: &str = r#"{
+        "architectures": ["BertForMaskedLM"], "attention_probs_dropout_prob": 0.1, "classifier_dropout": null,
+        "gradient_checkpointing": false, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 128,
+        "initializer_range": 0.02, "intermediate_size": 512, "layer_norm_eps": 1e-12,
+        "max_position_embeddings": 512, "model_type": "bert", "num_attention_heads": 2, "num_hidden_layers": 2,
+        "pad_token_id": 0, "position_embedding_type": "absolute", "transformers_version": "4.57.0",
+        "type_vocab_size": 2, "use_cache": true, "vocab_size": 30522 }"#;
+
+    #[test]
+    fn there_and_back() {
+        let config = Config::from_json(PUBLISHED).unwrap();
+        assert_eq!((config.hidden_size, config.intermediate_size, config.num_hidden_layers), (128, 512, 2));
+        for head in [Head::MaskedLanguage, Head::Classification { labels: 12 }] {
+            let text = config.to_json(head, &["no".into(), "yes".into()]);
+            assert_eq!(crate::Config::from_json(&text).unwrap(), crate::Config::Bert(config.clone()));
+            assert_eq!(Head::from_json(&text).unwrap(), head);
+        }
+        assert_eq!(Config::from_json("{}").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn what_is_not_computed_is_named() {
+        for (old, new, message) in [
+            ("\"gelu\"", "\"gelu_new\"", "configuration: `hidden_act` is \"gelu_new\", this program computes `gelu`"),
+            ("\"absolute\"", "\"relative_key\"", "configuration: `position_embedding_type` is \"relative_key\""),
+            ("\"num_attention_heads\": 2", "\"num_attention_heads\": 3", "configuration: `num_attention_heads` is 3"),
+            ("\"hidden_dropout_prob\": 0.1", "\"hidden_dropout_prob\": 1.0", "configuration: `hidden_dropout_prob`"),
+            ("\"hidden_size\": 128", "\"hidden_size\": -1", "configuration: "),
+            ("\"bert\"", "\"gpt_neox\"", "configuration: `model_type` is `gpt_neox`"),
+            ("\"vocab_size\": 30522", "\"vocab_size\": 0", "configuration: `vocab_size` is 0"),
+        ] {
+            assert!(PUBLISHED.contains(old));
+            let error = crate::Config::from_json(&PUBLISHED.replace(old, new)).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
+}

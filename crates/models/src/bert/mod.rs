@@ -1,0 +1,22 @@
+//! BERT (Devlin et al. 2019) as transformers has it: LayerNorm after the residual, erf GELU, learned positions, and
+//! either a masked-language head whose decoder is tied to the word embeddings or a pooler with a classifier.
+//!
+//! Sequences are packed, so that nothing is computed for padding. The last layer computes only the rows that the head
+//! looks at (masked tokens, or the first of each sequence): keys and values still come from all tokens, so nothing
+//! changes but the time.
+
+mod backward;
+mod buffers;
+mod config;
+mod forward;
+mod heads;
+mod layout;
+
+pub use config::Config;
+
+pub(crate) use buffers::Buffers;
+pub(crate) use config::MODEL_TYPE;
+pub(crate) use layout::Bert;
+
+/// Raised whenever the family's results change.
+pub const VERSION: u32 = 1;

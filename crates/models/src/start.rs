@@ -1,0 +1,136 @@
+//! Where weights come from: a seed, or a checkpoint.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use random::Stream;
+use weights::{Entry, Weights};
+
+use crate::{Error, Model};
+
+/// How a tensor begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Initial {
+    /// All zeros: biases.
+    Zeros,
+    /// All ones: scales of LayerNorms.
+    Ones,
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+}
+
+impl Initial {
+    fn fill(self, values: &mut [f32], seed: u64, name: &str) {
+        match self {
+            Self::Zeros => values.fill(0.0),
+            Self::Ones => values.fill(1.0),
+            Self::Normal(deviation) => {
+                let mut stream = Stream::new(seed, &format!("init/{name}"));
+                values.fill_with(|| (stream.normal() * deviation) as f32);
+            }
+        }
+    }
+}
+
+pub(crate) fn init(model: &Model, seed: u64) -> Weights {
+    let mut weights = Weights::zeros(Arc::clone(model.layout()));
+    for entry in model.layout().entries() {
+        let initial = model.initial(&entry.name, &entry.shape);
+        initial.fill(&mut weights.values[entry.range()], seed, &entry.name);
+    }
+    weights
+}
+
+pub(crate) fn transfer(
+    model: &Model,
+    pretrained: &Weights,
+    head_seed: u64,
+    head_std: f32,
+) -> Result<Weights, Error> {
+    let source = Source::new(pretrained);
+    let mut weights = Weights::zeros(Arc::clone(model.layout()));
+    for entry in model.layout().entries() {
+        let to = &mut weights.values[entry.range()];
+        let initial = match (model.initial(&entry.name, &entry.shape), part(&entry.name)) {
+            (Initial::Normal(_), Part::Classifier) => Initial::Normal(f64::from(head_std)),
+            (initial, Part::Classifier) => initial,
+            (initial, Part::Pooler) if source.get(entry).is_none() => initial,
+            _ => {
+                source.copy(entry, to)?;
+                continue;
+            }
+        };
+        initial.fill(to, head_seed, &entry.name);
+    }
+    Ok(weights)
+}
+
+pub(crate) fn adopt(model: &Model, published: &Weights) -> Result<Weights, Error> {
+    let source = Source::new(published);
+    let mut weights = Weights::zeros(Arc::clone(model.layout()));
+    for entry in model.layout().entries() {
+        source.copy(entry, &mut weights.values[entry.range()])?;
+    }
+    // A body may come with heads that this model has not.
+    let is_strange =
+        |name: &str| model.layout().entry(name).is_none() && matches!(part(name), Part::Body);
+    match source.tensors.keys().find(|name| is_strange(name)) {
+        Some(name) => Err(weights::Error::Unexpected { name: name.clone() }.into()),
+        None => Ok(weights),
+    }
+}
+
+enum Part {
+    Body,
+    Pooler,
+    Language,
+    Classifier,
+}
+
+fn part(name: &str) -> Part {
+    if name.starts_with("classifier.") {
+        Part::Classifier
+    } else if name.starts_with("bert.pooler.") {
+        Part::Pooler
+    } else if name.starts_with("cls.") {
+        Part::Language
+    } else {
+        Part::Body
+    }
+}
+
+/// The tensors of a checkpoint under today's names.
+struct Source<'a> {
+    weights: &'a Weights,
+    tensors: BTreeMap<String, &'a Entry>,
+}
+
+impl<'a> Source<'a> {
+    fn new(weights: &'a Weights) -> Self {
+        let entries = weights.layout().entries();
+        let tensors = entries.iter().map(|entry| (current_name(&entry.name), entry)).collect();
+        Self { weights, tensors }
+    }
+
+    fn get(&self, entry: &Entry) -> Option<&'a Entry> {
+        self.tensors.get(&entry.name).copied()
+    }
+
+    fn copy(&self, entry: &Entry, to: &mut [f32]) -> Result<(), weights::Error> {
+        let name = || entry.name.clone();
+        let found = self.get(entry).ok_or_else(|| weights::Error::Missing { name: name() })?;
+        if found.shape != entry.shape {
+            let (found, expected) = (found.shape.clone(), entry.shape.clone());
+            return Err(weights::Error::Shape { name: name(), found, expected });
+        }
+        to.copy_from_slice(&self.weights.values[found.range()]);
+        Ok(())
+    }
+}
+
+/// Checkpoints from before 2020 say `gamma` and `beta`; those of a bare body have no leading `bert.`.
+fn current_name(name: &str) -> String {
+    let name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");
+    let is_bare = ["embeddings.", "encoder.", "pooler."].iter().any(|start| name.starts_with(start));
+    if is_bare { format!("bert.{name}") } else { name }
+}

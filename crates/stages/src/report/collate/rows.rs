@@ -1,0 +1,299 @@
+//! The tables of a study: what single stages wrote, joined with where it came from.
+//!
+//! One row is one observation, and each row carries its seeds, its rung and its arm, so that any of these tables can
+//! be analysed alone.
+
+tables::rows! {
+    /// A row for each checkpoint of each pretraining run.
+    pub struct Rung in "ladder" {
+        /// Seed of the pretraining run.
+        pub pretraining_seed: u64,
+        /// Optimiser steps of pretraining.
+        pub step: u64,
+        /// Tokens (or dense examples) seen.
+        pub tokens: u64,
+        /// Loss on text that is never trained on (nats).
+        pub held_out_loss: f64,
+        /// Accuracy on the same text, 0 to 1.
+        pub held_out_accuracy: f64,
+        /// Object id of the checkpoint's weights.
+        pub checkpoint: String,
+        /// Key of the pretraining run.
+        pub ladder: String,
+    }
+}
+
+tables::rows! {
+    /// A row for each fine-tuned model, split and case.
+    pub struct RunScore in "runs" {
+        /// Key of the fine-tuning run.
+        pub run: String,
+        /// Arm of the study: `default`, or the parameters in which the runs differ from it.
+        pub arm: String,
+        /// Seed of the pretraining run.
+        pub pretraining_seed: u64,
+        /// Pretraining steps of the checkpoint.
+        pub step: u64,
+        /// Held-out pretraining loss of the checkpoint (nats), where its ladder is known.
+        pub held_out_loss: Option<f64>,
+        /// Seed of the fine-tuning run.
+        pub finetuning_seed: u64,
+        /// Seed of the classification head's weights.
+        pub head_seed: u64,
+        /// Seed of the order of the training examples.
+        pub order_seed: u64,
+        /// Peak learning rate of fine-tuning.
+        pub learning_rate: f64,
+        /// Optimiser steps of fine-tuning.
+        pub steps: u64,
+        /// Key of the prepared task.
+        pub task: String,
+        /// The split.
+        pub split: String,
+        /// The case within the split; empty for the whole split.
+        pub case: String,
+        /// Examples.
+        pub n: u64,
+        /// Mean cross-entropy (nats).
+        pub loss: f64,
+        /// Share of right predictions, 0 to 1.
+        pub accuracy: f64,
+        /// Mean of 1 - p(label), 0 to 1.
+        pub expected_error: f64,
+        /// Expected calibration error over 10 equal bins, 0 to 1.
+        pub calibration_error: f64,
+        /// Matthews correlation coefficient, -1 to 1.
+        pub mcc: f64,
+        /// F1, macro-averaged over the labels, 0 to 1.
+        pub f1: f64,
+        /// True if the run does no better than always giving the commonest answer.
+        pub failed: bool,
+    }
+}
+
+tables::rows! {
+    /// A row for each fine-tuned model and example of a split (interventions are summarised in `interventions`).
+    pub struct Prediction in "predictions" {
+        /// Key of the fine-tuning run.
+        pub run: String,
+        /// Arm of the study.
+        pub arm: String,
+        /// Seed of the pretraining run.
+        pub pretraining_seed: u64,
+        /// Pretraining steps of the checkpoint.
+        pub step: u64,
+        /// Seed of the fine-tuning run.
+        pub finetuning_seed: u64,
+        /// The split.
+        pub split: String,
+        /// The example's id within its split.
+        pub example: String,
+        /// The case within the split.
+        pub case: String,
+        /// Index of the right label in `label_order`.
+        pub label: u32,
+        /// Index of the predicted label in `label_order`.
+        pub prediction: u32,
+        /// One logit for each label, in `label_order`.
+        pub logits: Vec<f32>,
+        /// Names of the labels in order of their index, separated by `|`.
+        pub label_order: String,
+    }
+}
+
+tables::rows! {
+    /// A row for each pair of runs, split and point of the line between them.
+    pub struct PathPoint in "paths" {
+        /// Key of the run at alpha 0.
+        pub run_a: String,
+        /// Key of the run at alpha 1.
+        pub run_b: String,
+        /// Arm of the study.
+        pub arm: String,
+        /// Seed of the pretraining run.
+        pub pretraining_seed: u64,
+        /// Pretraining steps of the checkpoint.
+        pub step: u64,
+        /// Fine-tuning seed of `run_a`.
+        pub seed_a: u64,
+        /// Fine-tuning seed of `run_b`.
+        pub seed_b: u64,
+        /// The split.
+        pub split: String,
+        /// Position on the line: weights are (1 - alpha) a + alpha b.
+        pub alpha: f64,
+        /// Examples.
+        pub n: u64,
+        /// Mean cross-entropy (nats).
+        pub loss: f64,
+        /// Share of right predictions, 0 to 1.
+        pub accuracy: f64,
+        /// Mean of 1 - p(label), 0 to 1.
+        pub expected_error: f64,
+    }
+}
+
+tables::rows! {
+    /// A row for each pair of runs from one checkpoint and each split. Pairs that share a run are not independent.
+    pub struct PairSplit in "pairs" {
+        /// Key of the one run.
+        pub run_a: String,
+        /// Key of the other run.
+        pub run_b: String,
+        /// Arm of the study.
+        pub arm: String,
+        /// Seed of the pretraining run.
+        pub pretraining_seed: u64,
+        /// Pretraining steps of the checkpoint.
+        pub step: u64,
+        /// Held-out pretraining loss of the checkpoint (nats), where its ladder is known.
+        pub held_out_loss: Option<f64>,
+        /// Fine-tuning seed of `run_a`.
+        pub seed_a: u64,
+        /// Fine-tuning seed of `run_b`.
+        pub seed_b: u64,
+        /// The split.
+        pub split: String,
+        /// Cross-entropy on the line: largest height above the chord (nats).
+        pub barrier: Option<f64>,
+        /// Cross-entropy on the line: supremum less the mean of the ends (nats).
+        pub barrier_over_mean: Option<f64>,
+        /// Cross-entropy on the line: supremum less the higher end (nats).
+        pub barrier_over_max: Option<f64>,
+        /// Cross-entropy on the line: largest chord barrier over all its stretches (nats).
+        pub convexity_gap: Option<f64>,
+        /// Error on the line: largest height above the chord, 0 to 1.
+        pub error_barrier: Option<f64>,
+        /// 1 - p(label) on the line: largest height above the chord, 0 to 1.
+        pub expected_error_barrier: Option<f64>,
+        /// Euclidean distance between the weights.
+        pub weight_distance: Option<f64>,
+        /// Share of examples on which both predict the same label, 0 to 1.
+        pub agreement: Option<f64>,
+        /// Agreement beyond that of independent models of the same accuracies: 1 is full, 0 is chance; absent where both
+        /// are always right.
+        pub chance_corrected_agreement: Option<f64>,
+        /// Mean Jensen-Shannon distance between the predicted distributions (base 2), 0 to 1.
+        pub jensen_shannon: Option<f64>,
+        /// Root mean square difference of the effects of the interventions, 0 to 1 (the same for every split).
+        pub profile_distance: Option<f64>,
+        /// Mean over the interventions of the share of examples to which both respond alike: both change their predicted
+        /// label, or neither does (the same for every split).
+        pub counterfactual_agreement: Option<f64>,
+    }
+}
+
+tables::rows! {
+    /// A row for each soup or ensemble and split.
+    pub struct SoupScore in "soups" {
+        /// Key of the soup; empty for an ensemble.
+        pub soup: String,
+        /// Arm of the study.
+        pub arm: String,
+        /// Seed of the pretraining run.
+        pub pretraining_seed: u64,
+        /// Pretraining steps of the checkpoint.
+        pub step: u64,
+        /// Held-out pretraining loss of the checkpoint (nats), where its ladder is known.
+        pub held_out_loss: Option<f64>,
+        /// `uniform` or `greedy` (mean of weights), `probability ensemble` or `logit ensemble` (mean of outputs).
+        pub method: String,
+        /// Models that it was made from, in the order in which they were offered: their keys, separated by spaces.
+        pub members: String,
+        /// Models that were offered.
+        pub offered: u64,
+        /// Models that it kept.
+        pub kept: u64,
+        /// The split.
+        pub split: String,
+        /// Examples.
+        pub n: u64,
+        /// Mean cross-entropy (nats).
+        pub loss: f64,
+        /// Share of right predictions, 0 to 1.
+        pub accuracy: f64,
+        /// Accuracy less the mean accuracy of the models that were offered.
+        pub gain_over_mean: f64,
+        /// Accuracy less the accuracy of the member that is best on this very split (an oracle's choice).
+        pub gain_over_best: f64,
+    }
+}
+
+tables::rows! {
+    /// A row for each fine-tuned model and intervention on the data-generating process.
+    pub struct InterventionEffect in "interventions" {
+        /// Key of the fine-tuning run.
+        pub run: String,
+        /// Arm of the study.
+        pub arm: String,
+        /// Seed of the pretraining run.
+        pub pretraining_seed: u64,
+        /// Pretraining steps of the checkpoint.
+        pub step: u64,
+        /// Held-out pretraining loss of the checkpoint (nats), where its ladder is known.
+        pub held_out_loss: Option<f64>,
+        /// Seed of the fine-tuning run.
+        pub finetuning_seed: u64,
+        /// The intervention.
+        pub intervention: String,
+        /// Examples.
+        pub n: u64,
+        /// Mean total variation distance between the predictions before and after, 0 to 1.
+        pub effect: f64,
+        /// Share of examples whose predicted label changes, 0 to 1.
+        pub flips: f64,
+        /// Share of examples whose right label changes, 0 to 1: `flips` of a model that follows the rule.
+        pub rule_flips: f64,
+        /// Accuracy after the intervention, 0 to 1.
+        pub accuracy: f64,
+    }
+}
+
+tables::rows! {
+    /// A row for each measure, arm, rung and pretraining seed: the cells that the summary is made from.
+    pub struct MeasureCell in "cells" {
+        /// Arm of the study.
+        pub arm: String,
+        /// Pretraining steps of the checkpoint.
+        pub step: u64,
+        /// Seed of the pretraining run.
+        pub pretraining_seed: u64,
+        /// Held-out pretraining loss of the checkpoint (nats), where its ladder is known.
+        pub held_out_loss: Option<f64>,
+        /// The measure.
+        pub measure: String,
+        /// Its value over the fine-tuning seeds of this cell.
+        pub value: f64,
+        /// Fine-tuning runs behind it.
+        pub n_finetuning: u64,
+    }
+}
+
+tables::rows! {
+    /// A row for each estimate: a measure at a rung of an arm, or a difference.
+    pub struct Summary in "summary" {
+        /// Arm of the study.
+        pub arm: String,
+        /// `rung`, `early`, `late`, `late - early`, `peak - first` and `peak - last` (where the rung with the most path
+        /// dependence is neither), `trend` (slope per nat by which the held-out loss falls), or `arm - default`.
+        pub kind: String,
+        /// Pretraining steps of the checkpoint, where the estimate is of one rung.
+        pub step: Option<u64>,
+        /// Mean held-out pretraining loss of the rung (nats), where its ladders are known.
+        pub held_out_loss: Option<f64>,
+        /// The measure.
+        pub measure: String,
+        /// The estimate, in the unit of the measure.
+        pub estimate: f64,
+        /// Lower end of the 95 % interval, where there are enough seeds for one.
+        pub lower: Option<f64>,
+        /// Upper end of the 95 % interval, where there are enough seeds for one.
+        pub upper: Option<f64>,
+        /// How the interval was made; empty where there is none.
+        pub method: String,
+        /// Pretraining seeds.
+        pub n_pretraining: u64,
+        /// Fine-tuning runs, over all pretraining seeds and rungs.
+        pub n_finetuning: u64,
+    }
+}

@@ -1,0 +1,104 @@
+//! Which runs agree with which: a matrix of pairs for each rung and pretraining seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Figure, Row, seed_class};
+use crate::report::collate::rows::PairSplit;
+use crate::report::html::scale::extent;
+use crate::report::html::svg::{Anchor, Svg};
+use crate::report::study::{DEFAULT_ARM, Study, primary_ood, steps_text};
+use crate::report::summarise::measure::shown;
+
+/// Side of a matrix.
+const SIDE: f64 = 84.0;
+const WIDTH: f64 = 104.0;
+
+pub(crate) fn figure(study: &Study) -> Option<Figure> {
+    let ood = primary_ood(study.pairs.iter().map(|pair| pair.split.as_str()))?;
+    let pairs: Vec<(&PairSplit, f64)> = study
+        .pairs
+        .iter()
+        .filter(|pair| pair.arm == DEFAULT_ARM && pair.split == ood)
+        .filter_map(|pair| Some((pair, pair.agreement?)))
+        .collect();
+    if pairs.is_empty() {
+        return None;
+    }
+    let values: Vec<f64> = pairs.iter().map(|(_, agreement)| *agreement).collect();
+    let (low, high) = extent(&values);
+    let panels: Vec<String> = study
+        .steps(DEFAULT_ARM)
+        .into_iter()
+        .filter(|&step| pairs.iter().any(|(pair, _)| pair.step == step))
+        .map(|step| panel(study, &pairs, step, (low, high)))
+        .collect();
+    Some(Figure {
+        id: "matrices",
+        title: "Which runs agree with which".into(),
+        finding: String::new(),
+        caption: format!(
+            "Rows and columns are the fine-tuning seeds of one checkpoint, ordered by their {ood} accuracy. The darker, the \
+             larger the share of {ood} examples with the same answer: from {} (palest) to {} (darkest). Blocks are \
+             clusters of runs that found different solutions.",
+            shown(low, 2),
+            shown(high, 2)
+        ),
+        seeds: true,
+        rows: vec![Row { title: String::new(), size: "tiny", panels }],
+    })
+}
+
+/// The matrices of all pretraining seeds at one rung, one under the other.
+fn panel(study: &Study, pairs: &[(&PairSplit, f64)], step: u64, domain: (f64, f64)) -> String {
+    let seeds: Vec<u64> = study
+        .pretraining_seeds()
+        .into_iter()
+        .filter(|&seed| pairs.iter().any(|(pair, _)| pair.step == step && pair.pretraining_seed == seed))
+        .collect();
+    let mut svg = Svg::new(WIDTH, 22.0 + seeds.len() as f64 * (SIDE + 10.0));
+    svg.text("title", (10.0, 13.0), Anchor::Start, &steps_text(step));
+    let mut means = Vec::new();
+    for (row, &seed) in seeds.iter().enumerate() {
+        let top = 22.0 + row as f64 * (SIDE + 10.0);
+        let here: Vec<&(&PairSplit, f64)> =
+            pairs.iter().filter(|(pair, _)| pair.step == step && pair.pretraining_seed == seed).collect();
+        svg.cell(&format!("tag {}", seed_class(study, seed)), (2.0, top), (3.0, SIDE), 1.0, "");
+        matrix(study, &mut svg, &here, (10.0, top), domain);
+        let mean = here.iter().map(|(_, agreement)| agreement).sum::<f64>() / here.len() as f64;
+        means.push(format!("{} with pretraining seed {seed}", shown(mean, 3)));
+    }
+    svg.finish(&format!("Mean agreement at {} steps: {}", steps_text(step), means.join(", ")))
+}
+
+fn matrix(study: &Study, svg: &mut Svg, pairs: &[&(&PairSplit, f64)], at: (f64, f64), domain: (f64, f64)) {
+    let keys: BTreeSet<&str> =
+        pairs.iter().flat_map(|(pair, _)| [pair.run_a.as_str(), pair.run_b.as_str()]).collect();
+    let split = pairs.first().map_or("", |(pair, _)| pair.split.as_str());
+    let scores: BTreeMap<&str, (f64, u64)> = study
+        .runs
+        .iter()
+        .filter(|run| run.split == split && run.case.is_empty() && keys.contains(run.run.as_str()))
+        .map(|run| (run.run.as_str(), (run.accuracy, run.finetuning_seed)))
+        .collect();
+    let score = |key: &str| scores.get(key).copied().unwrap_or((0.0, 0));
+    let mut order: Vec<&str> = keys.into_iter().collect();
+    order.sort_by(|a, b| score(a).0.total_cmp(&score(b).0).then(a.cmp(b)));
+    let cell = SIDE / order.len() as f64;
+    let gap = if cell > 6.0 { 1.0 } else { 0.0 };
+    let span = (domain.1 - domain.0).max(1e-9);
+    for (pair, agreement) in pairs {
+        let place = |key: &str| order.iter().position(|other| *other == key).unwrap_or(0) as f64;
+        let (a, b) = (place(&pair.run_a), place(&pair.run_b));
+        let shade = 0.06 + 0.94 * (agreement - domain.0) / span;
+        let tip = format!("fine-tuning seeds {} and {}: {}", pair.seed_a, pair.seed_b, shown(*agreement, 3));
+        for (column, row) in [(a, b), (b, a)] {
+            let place = (at.0 + column * cell, at.1 + row * cell);
+            svg.cell("heat", place, (cell - gap, cell - gap), shade, &tip);
+        }
+    }
+    for (i, key) in order.iter().enumerate() {
+        let place = (at.0 + (i as f64 + 0.5) * cell, at.1 + (i as f64 + 0.5) * cell);
+        let (accuracy, seed) = score(key);
+        svg.dot("self", place, 1.2, &format!("fine-tuning seed {seed}: accuracy {}", shown(accuracy, 3)));
+    }
+}

@@ -1,0 +1,198 @@
+//! The report as one page of HTML that needs nothing else: no network, no script, no file beside it.
+
+mod contrasts;
+mod figures;
+mod panel;
+mod scale;
+mod svg;
+
+use minijinja::{AutoEscape, Environment, context};
+use serde::Serialize;
+use tables::Schema;
+
+use super::study::{DEFAULT_ARM, Study, steps_text};
+use super::summarise::measure::{MEASURES, PRIMARY, Sign};
+use super::words::answer::answer;
+use super::words::caveats::caveats;
+use super::words::counted;
+
+const TEMPLATE: &str = include_str!("report.html.jinja");
+const STYLE: &str = include_str!("report.css");
+
+/// A swatch of the legend.
+#[derive(Serialize)]
+struct Swatch {
+    class: String,
+    label: String,
+}
+
+/// A measure at every rung.
+#[derive(Serialize)]
+struct Ladder {
+    label: String,
+    cells: Vec<RungCell>,
+}
+
+#[derive(Serialize)]
+struct RungCell {
+    value: String,
+    interval: String,
+}
+
+#[derive(Serialize)]
+struct Term {
+    label: String,
+    primary: bool,
+    reading: &'static str,
+    meaning: &'static str,
+}
+
+#[derive(Serialize)]
+struct TableLink {
+    name: &'static str,
+    doc: &'static str,
+    file: String,
+    columns: Vec<Column>,
+}
+
+#[derive(Serialize)]
+struct Column {
+    name: &'static str,
+    kind: String,
+    doc: &'static str,
+}
+
+/// What a page is about, beside the study.
+pub(crate) struct Edition<'a> {
+    /// Key of the report.
+    pub(crate) key: &'a str,
+    /// The tables that lie beside it.
+    pub(crate) tables: &'a [&'static Schema],
+    /// How the intervals were made.
+    pub(crate) method: &'a str,
+}
+
+/// The page.
+///
+/// # Errors
+/// If the template does not fit what it is given, which is a bug.
+pub(crate) fn page(study: &Study, edition: &Edition<'_>) -> Result<String, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
+    environment.add_template("report", TEMPLATE)?;
+    let seeds = study.pretraining_seeds();
+    let legend: Vec<Swatch> = seeds
+        .iter()
+        .map(|&seed| Swatch { class: figures::seed_class(study, seed), label: format!("pretraining seed {seed}") })
+        .collect();
+    let answer = answer(study);
+    environment.get_template("report")?.render(context! {
+        style => STYLE,
+        title => study.title,
+        headline => answer.headline,
+        sentences => answer.sentences,
+        facts => facts(study),
+        contrasts => contrasts::contrasts(study),
+        early_until => steps_text(study.early_until),
+        late_from => steps_text(study.late_from),
+        caveats => caveats(study).iter().map(|c| context! { title => c.title, text => c.text }).collect::<Vec<_>>(),
+        figures => figures::figures(study),
+        legend => legend,
+        rungs => rung_heads(study),
+        ladder => ladder(study),
+        terms => terms(),
+        sources => study.sources.iter().map(|(stage, n)| context! { stage => stage, n => n }).collect::<Vec<_>>(),
+        command => command(study),
+        key => edition.key,
+        method => edition.method,
+        tables => edition.tables.iter().map(|schema| link(schema)).collect::<Vec<_>>(),
+        version => env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// What was done, in one line.
+fn facts(study: &Study) -> String {
+    let seeds = study.pretraining_seeds().len();
+    let steps = study.steps(DEFAULT_ARM);
+    let rungs = match (steps.first(), steps.last()) {
+        (Some(&first), Some(&last)) if first != last => {
+            format!("{} rungs from {} to {} steps", steps.len(), steps_text(first), steps_text(last))
+        }
+        (Some(&only), _) => format!("one rung at {} steps", steps_text(only)),
+        _ => "no rung".into(),
+    };
+    let arms = match study.arms.len() {
+        0 | 1 => String::new(),
+        n => format!(" · {}", counted(n - 1, "further arm")),
+    };
+    let runs = study.count_runs(|_| true);
+    format!("{} · {} · {rungs}{arms}", counted(runs, "fine-tuning run"), counted(seeds, "pretraining seed"))
+}
+
+fn rung_heads(study: &Study) -> Vec<minijinja::Value> {
+    let head = |step: u64| {
+        let loss = study.loss_at(step).map_or(String::new(), |loss| format!("{loss:.2}"));
+        context! { steps => steps_text(step), loss => loss }
+    };
+    study.steps(DEFAULT_ARM).into_iter().map(head).collect()
+}
+
+fn ladder(study: &Study) -> Vec<Ladder> {
+    let steps = study.steps(DEFAULT_ARM);
+    let line = |measure: &super::summarise::measure::Measure| {
+        let cells: Vec<RungCell> = steps
+            .iter()
+            .map(|&step| match study.estimate(DEFAULT_ARM, "rung", Some(step), &measure.id) {
+                Some(row) => RungCell {
+                    value: measure.show(row.estimate),
+                    interval: match (row.lower, row.upper) {
+                        (Some(lower), Some(upper)) => format!("{} to {}", measure.show(lower), measure.show(upper)),
+                        _ => String::new(),
+                    },
+                },
+                None => RungCell { value: String::new(), interval: String::new() },
+            })
+            .collect();
+        let any = cells.iter().any(|cell| !cell.value.is_empty());
+        any.then(|| Ladder { label: measure.label.to_string(), cells })
+    };
+    MEASURES.iter().filter_map(line).collect()
+}
+
+fn terms() -> Vec<Term> {
+    let term = |measure: &super::summarise::measure::Measure| Term {
+        label: measure.label.to_string(),
+        primary: PRIMARY.contains(&measure.id.as_ref()),
+        reading: match measure.sign {
+            Sign::Higher => "Higher: the path matters less.",
+            Sign::Lower => "Lower: the path matters less.",
+            Sign::Neither => "",
+        },
+        meaning: measure.meaning,
+    };
+    MEASURES.iter().map(term).collect()
+}
+
+fn link(schema: &'static Schema) -> TableLink {
+    let columns = schema.fields.iter().map(|field| Column {
+        name: field.name,
+        kind: format!("{}{}", field.kind, if field.optional { ", optional" } else { "" }),
+        doc: field.doc,
+    });
+    TableLink {
+        name: schema.name,
+        doc: schema.doc,
+        file: format!("tables/{}.parquet", schema.name),
+        columns: columns.collect(),
+    }
+}
+
+/// The command that makes this report again from the same inputs.
+fn command(study: &Study) -> String {
+    format!(
+        "samebasin report --out FOLDER --early-until {} --late-from {} --input …",
+        study.early_until, study.late_from
+    )
+}

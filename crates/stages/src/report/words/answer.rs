@@ -1,0 +1,166 @@
+//! The answer: a headline and two sentences, with numbers and how sure they are.
+
+use super::verdict::{Direction, Verdict, humps, primary, verdict};
+use super::{capitalised, change_text, counted, listed};
+use crate::report::collate::rows::Summary;
+use crate::report::study::{DEFAULT_ARM, Study, steps_text};
+use crate::report::summarise::measure::{Measure, PRIMARY, shown};
+
+/// The answer as it stands on top of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) headline: String,
+    pub(crate) sentences: Vec<String>,
+}
+
+/// The answer of a study.
+pub(crate) fn answer(study: &Study) -> Answer {
+    let verdict = verdict(study);
+    let headline = match verdict {
+        Verdict::Falls => "The path matters less as pretraining converges.",
+        Verdict::Rises => "The path matters more as pretraining converges.",
+        Verdict::Mixed => "The path matters less by one measure and more by another.",
+        Verdict::Hump => "The path matters most in the middle of pretraining, and about as much at its end as at its start.",
+        Verdict::Unclear => "No clear effect of pretraining on how much the path matters.",
+        Verdict::Unmeasured => "This study cannot say how the path's importance changes.",
+    };
+    let sentences = match verdict {
+        Verdict::Unmeasured => vec![unmeasured(study)],
+        Verdict::Hump => vec![hump(study), sureness(study)],
+        _ => vec![contrast(study, verdict), sureness(study)],
+    };
+    Answer { headline: headline.into(), sentences }
+}
+
+fn unmeasured(study: &Study) -> String {
+    match study.steps(DEFAULT_ARM).len() {
+        0 => "No evaluated fine-tuning runs are among the inputs.".into(),
+        1 => "All runs start from one rung of the ladder: there is no early and no late one to compare.".into(),
+        _ => format!(
+            "None of its primary measures ({}) is known both at an early rung (at most {} steps) and at a late one \
+             (at least {} steps).",
+            listed(&PRIMARY.map(|id| id.replace('_', " "))),
+            steps_text(study.early_until),
+            steps_text(study.late_from)
+        ),
+    }
+}
+
+/// The first sentence: the measure that shows the verdict best, from early to late.
+fn contrast(study: &Study, verdict: Verdict) -> String {
+    let contrasts = primary(study);
+    let wanted = match verdict {
+        Verdict::Falls | Verdict::Mixed => Direction::Less,
+        Verdict::Rises => Direction::More,
+        _ => Direction::Open,
+    };
+    let Some((measure, row, _)) = contrasts.iter().find(|(_, _, direction)| *direction == wanted) else {
+        return String::new();
+    };
+    let of = |kind| study.estimate(DEFAULT_ARM, kind, None, &measure.id);
+    let values = match (of("early"), of("late")) {
+        (Some(early), Some(late)) => format!(
+            " goes from {} to {}: a change of {}",
+            measure.show(early.estimate),
+            measure.show(late.estimate),
+            change_text(measure, row)
+        ),
+        _ => format!(" changes by {}", change_text(measure, row)),
+    };
+    format!("From {} to {}, {}{values}.", rung_text(study, true), rung_text(study, false), explained(measure))
+}
+
+/// "early rungs (up to 300 steps, held-out loss 2.96)".
+fn rung_text(study: &Study, early: bool) -> String {
+    let bound = if early { study.early_until } else { study.late_from };
+    let inside = |step: u64| if early { step <= bound } else { step >= bound };
+    let steps: Vec<u64> = study.steps(DEFAULT_ARM).into_iter().filter(|&step| inside(step)).collect();
+    let losses: Vec<f64> = steps.iter().filter_map(|&step| study.loss_at(step)).collect();
+    let loss = match losses.is_empty() {
+        true => String::new(),
+        false => format!(", held-out loss {}", shown(losses.iter().sum::<f64>() / losses.len() as f64, 2)),
+    };
+    let (word, side) = if early { ("early", "at most") } else { ("late", "at least") };
+    format!("{word} rungs ({side} {} steps{loss})", steps_text(bound))
+}
+
+/// A primary measure in words that need no glossary.
+fn explained(measure: &Measure) -> String {
+    match measure.id.as_ref() {
+        "ood_agreement" => "the share of out-of-distribution examples on which two fine-tuning seeds agree".into(),
+        "ood_error_barrier" => "the rise of out-of-distribution error on the straight line between two fine-tuning seeds".into(),
+        "profile_distance" => "the distance between how two fine-tuning seeds respond to interventions".into(),
+        _ => format!("the {}", measure.label),
+    }
+}
+
+fn hump(study: &Study) -> String {
+    let told: Vec<String> = humps(study)
+        .iter()
+        .filter(|hump| hump.clear && PRIMARY.contains(&hump.measure.id.as_ref()))
+        .map(|hump| {
+            let value = |row: &Summary| hump.measure.show(row.estimate);
+            format!(
+                "{} is {} at {} steps, against {} at the first rung and {} at the last",
+                hump.measure.label,
+                value(hump.peak),
+                steps_text(hump.peak.step.unwrap_or(0)),
+                value(hump.first),
+                value(hump.last)
+            )
+        })
+        .collect();
+    format!("{}.", capitalised(&listed(&told)))
+}
+
+/// The last sentence: what the other primary measures say, and what the intervals are over.
+fn sureness(study: &Study) -> String {
+    let contrasts = primary(study);
+    let count = |wanted| contrasts.iter().filter(|(_, _, direction)| *direction == wanted).count();
+    let (less, more, open) = (count(Direction::Less), count(Direction::More), count(Direction::Open));
+    let each: Vec<String> =
+        contrasts.iter().map(|(measure, row, _)| format!("{} {}", measure.label, change_text(measure, row))).collect();
+    let n = contrasts.len();
+    let tally = match (less, more, open) {
+        (less, 0, 0) => format!("{} say less", all_of(less)),
+        (0, more, 0) => format!("{} say more", all_of(more)),
+        (0, 0, _) => format!("None of {} excludes no change", counted(n, "primary contrast")),
+        (less, 0, _) => format!("{less} of {} say less, the rest cannot tell", counted(n, "primary contrast")),
+        (0, more, _) => format!("{more} of {} say more, the rest cannot tell", counted(n, "primary contrast")),
+        (less, more, _) => format!("Of {}, {less} say less and {more} say more", counted(n, "primary contrast")),
+    };
+    format!("{tally} (late − early: {}); {}.", each.join("; "), seeds_text(study))
+}
+
+fn all_of(count: usize) -> String {
+    match count {
+        1 => "The one primary contrast does".into(),
+        2 => "Both primary contrasts".into(),
+        _ => format!("All {count} primary contrasts"),
+    }
+    .replace("does say", "says")
+}
+
+fn seeds_text(study: &Study) -> String {
+    let pretraining = study.pretraining_seeds().len();
+    let finetuning = study
+        .steps(DEFAULT_ARM)
+        .iter()
+        .flat_map(|&step| {
+            study.pretraining_seeds().into_iter().map(move |seed| {
+                study.count_runs(|run| run.arm == DEFAULT_ARM && run.step == step && run.pretraining_seed == seed)
+            })
+        })
+        .max()
+        .unwrap_or(0);
+    match pretraining {
+        1 => format!(
+            "the 95 % intervals cover {} of a single pretraining run, and say nothing about other pretraining runs",
+            counted(finetuning, "fine-tuning seed")
+        ),
+        _ => format!(
+            "the 95 % intervals are over {pretraining} pretraining seeds with {} each",
+            counted(finetuning, "fine-tuning seed")
+        ),
+    }
+}

@@ -1,0 +1,118 @@
+//! A task: what to learn, and every way to ask whether it was learned for the right reason.
+
+use std::collections::BTreeMap;
+
+use crate::{Content, Error, Examples};
+
+/// A training set, evaluation splits and interventions over one list of labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// Its name.
+    pub name: String,
+    /// Names of the labels, in order of their class index.
+    pub labels: Vec<String>,
+    /// What is trained on.
+    pub train: Examples,
+    /// What is evaluated on, by name. `val` is for choices, `id` in distribution, the rest out of it.
+    pub splits: BTreeMap<String, Examples>,
+    /// What is intervened on, by name.
+    pub interventions: BTreeMap<String, Intervention>,
+}
+
+/// Pairs of examples before and after one change to the process that makes them: row `i` of `done` is do(row `i` of
+/// `base`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intervention {
+    /// Its name.
+    pub name: String,
+    /// The examples, with the right answers.
+    pub base: Examples,
+    /// The same examples after the change, with the answers that are right then.
+    pub done: Examples,
+}
+
+impl Task {
+    /// Checks every part ([`Examples::check`]), that all hold the same kind of content, that both sides of an
+    /// intervention pair up, and that label names are unique.
+    ///
+    /// # Errors
+    /// [`Error::Examples`] with the part's name and the first thing that is wrong.
+    pub fn check(&self) -> Result<(), Error> {
+        let wrong = |part: &str, reason: String| Err(Error::Examples { part: part.into(), reason });
+        if self.labels.len() < 2 {
+            return wrong("labels", format!("{} label(s) leave nothing to learn", self.labels.len()));
+        }
+        if let Some(twice) = (1..self.labels.len()).find(|&index| self.labels[..index].contains(&self.labels[index])) {
+            return wrong("labels", format!("label `{}` is named twice", self.labels[twice]));
+        }
+        for (part, examples) in self.parts() {
+            examples.check(&part, self.labels.len())?;
+            let (found, expected) = (examples.content.kind(), self.train.content.kind());
+            let width = |content: &Content| if let Content::Dense { width, .. } = content { *width } else { 0 };
+            if found != expected || width(&examples.content) != width(&self.train.content) {
+                return wrong(&part, format!("these are {found}, but the training examples are {expected}"));
+            }
+        }
+        for (name, intervention) in &self.interventions {
+            if intervention.base.ids != intervention.done.ids {
+                return wrong(&format!("do.{name}"), "the two sides do not pair up".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// All parts with their names: `train`, `split.<name>`, `do.<name>.base` and `do.<name>.done`.
+    pub fn parts(&self) -> impl Iterator<Item = (String, &Examples)> {
+        let splits = self.splits.iter().map(|(name, split)| (format!("split.{name}"), split));
+        let interventions = self.interventions.iter().flat_map(|(name, intervention)| {
+            [(format!("do.{name}.base"), &intervention.base), (format!("do.{name}.done"), &intervention.done)]
+        });
+        std::iter::once(("train".to_owned(), &self.train)).chain(splits).chain(interventions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples::tests::texts;
+
+    fn task() -> Task {
+        let intervention = Intervention { name: "swap".into(), base: texts(&["a b"]), done: texts(&["b a"]) };
+        Task {
+            name: "test".into(),
+            labels: vec!["no".into(), "yes".into()],
+            train: texts(&["a", "b"]),
+            splits: BTreeMap::from([("val".into(), texts(&["c"]))]),
+            interventions: BTreeMap::from([("swap".into(), intervention)]),
+        }
+    }
+
+    #[test]
+    fn parts_are_named_and_checked() {
+        let task = task();
+        let names: Vec<String> = task.parts().map(|(name, _)| name).collect();
+        assert_eq!(names, ["train", "split.val", "do.swap.base", "do.swap.done"]);
+        task.check().unwrap();
+    }
+
+    #[test]
+    fn every_lie_is_named() {
+        let message = |change: &dyn Fn(&mut Task)| {
+            let mut task = task();
+            change(&mut task);
+            task.check().unwrap_err().to_string()
+        };
+        assert_eq!(message(&|t| t.labels[1] = "no".into()), "labels: label `no` is named twice");
+        assert_eq!(message(&|t| t.labels.truncate(1)), "labels: 1 label(s) leave nothing to learn");
+        assert_eq!(message(&|t| t.splits.get_mut("val").unwrap().labels[0] = 7).split(':').next(), Some("split.val"));
+        let dense = Content::Dense { values: vec![1.0], width: 1 };
+        assert_eq!(
+            message(&|t| t.splits.get_mut("val").unwrap().content = dense.clone()),
+            "split.val: these are rows of numbers, but the training examples are texts"
+        );
+        assert_eq!(
+            message(&|t| t.interventions.get_mut("swap").unwrap().done.ids[0] = "z".into()),
+            "do.swap: the two sides do not pair up"
+        );
+    }
+}
