@@ -12,6 +12,7 @@ mod lanes;
 
 pub mod adamw;
 pub mod attention;
+pub mod candle;
 pub mod cross_entropy;
 pub mod denormals;
 pub mod dropout;

@@ -1,11 +1,11 @@
 //! Do two models answer alike?
 //!
 //! Raw agreement rises with accuracy alone: two independent models that are right with .98 agree on .96. Two
-//! corrections are offered. [`kappa`] asks how much more often they agree than two models that answer each label as
-//! often as these do, whatever the example (Cohen 1960). [`chance_corrected`] asks how much more often they agree than
-//! two *independent models of these accuracies*: it is the error consistency of Geirhos et al. 2020 ("Beyond accuracy") where there are
-//! two labels, and 0 when the errors of one model say nothing about those of the other. Only the second one says
-//! whether two good models share their mistakes.
+//! corrections are offered. [`kappa`] asks how much more often they agree than two models that answer each
+//! label as often as these do, whatever the example (Cohen 1960). [`chance_corrected`] asks how much more
+//! often they agree than two *independent models of these accuracies*: it is the error consistency of Geirhos
+//! et al. 2020 ("Beyond accuracy") where there are two labels, and 0 when the errors of one model say nothing
+//! about those of the other. Only the second one says whether two good models share their mistakes.
 
 /// Changes whenever an agreement or a distance changes.
 pub const VERSION: u32 = 1;
@@ -21,8 +21,8 @@ pub fn agreement(a: &[u32], b: &[u32]) -> f64 {
     a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len() as f64
 }
 
-/// Cohen's kappa, `(o - e)/(1 - e)` with observed agreement `o` and `e = sum_k p_a(k) p_b(k)` from the share of each label
-/// among the predictions. At most 1; `None` if both give one and the same label throughout.
+/// Cohen's kappa, `(o - e)/(1 - e)` with observed agreement `o` and `e = sum_k p_a(k) p_b(k)` from the share
+/// of each label among the predictions. At most 1; `None` if both give one and the same label throughout.
 ///
 /// # Panics
 /// As [`agreement`].
@@ -50,9 +50,9 @@ pub fn expected_of_independent(a: f64, b: f64, c: usize) -> f64 {
     a * b + (1.0 - a) * (1.0 - b) / (c - 1) as f64
 }
 
-/// Agreement beyond that of independent models of the same accuracies,
-/// `(o - e)/(1 - e)` with `e` of [`expected_of_independent`]. 1 for identical answers, 0 for independent errors, below 0 for errors
-/// that avoid each other; `None` if both are always right, when nothing is left to share.
+/// Agreement beyond that of independent models of the same accuracies, `(o - e)/(1 - e)` with `e` of
+/// [`expected_of_independent`]. 1 for identical answers, 0 for independent errors, below 0 for errors that
+/// avoid each other; `None` if both are always right, when nothing is left to share.
 ///
 /// Where errors are few this divides by a small number: report it with its interval.
 ///
@@ -69,7 +69,8 @@ fn corrected(observed: f64, expected: f64) -> Option<f64> {
 }
 
 /// Mean Jensen-Shannon distance of two models' predicted distributions `[n, c]`, 0 to 1: per row
-/// `sqrt(1/2 KL(p|m) + 1/2 KL(q|m))` with `m = (p+q)/2` and logarithms to base 2 (Endres and Schindelin 2003).
+/// `sqrt(1/2 KL(p|m) + 1/2 KL(q|m))` with `m = (p+q)/2` and logarithms to base 2 (Endres and Schindelin
+/// 2003).
 ///
 /// # Panics
 /// If they differ in length, are empty, or are not rows of `c`.
@@ -193,12 +194,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_labels_make_it_error_consistency(rows in prop::collection::vec((0..2_u32, 0..2_u32, 0..2_u32), 1..50)) {
+        fn two_labels_are_error_consistency(rows in prop::collection::vec((0..2_u32, 0..2_u32, 0..2_u32), 1..50)) {
             let a: Vec<u32> = rows.iter().map(|row| row.0).collect();
             let b: Vec<u32> = rows.iter().map(|row| row.1).collect();
             let labels: Vec<u32> = rows.iter().map(|row| row.2).collect();
             // Geirhos et al.: kappa of "right or wrong" with expectation a b + (1-a)(1-b).
-            let right = |p: &[u32]| -> Vec<u32> { p.iter().zip(&labels).map(|(p, y)| u32::from(p == y)).collect() };
+            let right = |p: &[u32]| -> Vec<u32> {
+                p.iter().zip(&labels).map(|(p, y)| u32::from(p == y)).collect()
+            };
             let consistency = kappa(&right(&a), &right(&b));
             match (chance_corrected(&a, &b, &labels, 2), consistency) {
                 (Some(found), Some(expected)) => prop_assert!((found - expected).abs() < 1e-9),

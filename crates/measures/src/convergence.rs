@@ -1,11 +1,13 @@
 //! How far pretraining has come: the power law `L(t) = L_inf + A t^-a` and the loss still to go.
 //!
-//! Held-out losses `L_i` at steps (or tokens) `t_i > 0`. For a given exponent the law is linear in `L_inf` and `A`, both not negative, and solved in closed
-//! form; the exponent is found on a logarithmic grid and refined by golden section (variable projection, Golub and Pereyra 1973). So
-//! there is no starting value and no local minimum but the grid's.
+//! Held-out losses `L_i` at steps (or tokens) `t_i > 0`. For a given exponent the law is linear in `L_inf`
+//! and `A`, both not negative, and solved in closed form; the exponent is found on a logarithmic grid and
+//! refined by golden section (variable projection, Golub and Pereyra 1973). So there is no starting value and
+//! no local minimum but the grid's.
 //!
-//! The interval of `L_inf` is the profile-likelihood one of nonlinear regression (Bates and Watts 1988, 6.1): all `L_inf` whose best fit has
-//! a residual sum of squares of at most `S_min (1 + F(1, n-3)/(n-3))`. A ladder that has not bent yet says so: the interval then reaches down to 0.
+//! The interval of `L_inf` is the profile-likelihood one of nonlinear regression (Bates and Watts 1988, 6.1):
+//! all `L_inf` whose best fit has a residual sum of squares of at most `S_min (1 + F(1, n-3)/(n-3))`. A
+//! ladder that has not bent yet says so: the interval then reaches down to 0.
 
 use crate::{Error, quantiles};
 
@@ -65,10 +67,12 @@ impl Fit {
 
 /// Fits the law to `losses` at `steps` and gives the floor's interval at `level`.
 ///
-/// The law describes a run at one learning-rate phase. Leave out step 0, and what lies before the loss has begun to bend.
+/// The law describes a run at one learning-rate phase. Leave out step 0, and what lies before the loss has
+/// begun to bend.
 ///
 /// # Errors
-/// [`Error::TooFew`] below four points, [`Error::Parameter`] for a step that is not positive or a loss that is negative or not finite, [`Error::Level`].
+/// [`Error::TooFew`] below four points, [`Error::Parameter`] for a step that is not positive or a loss that
+/// is negative or not finite, [`Error::Level`].
 ///
 /// # Panics
 /// If the two lists differ in length.
@@ -87,7 +91,8 @@ pub fn fit(steps: &[f64], losses: &[f64], level: f64) -> Result<Fit, Error> {
     if !(level > 0.0 && level < 1.0) {
         return Err(Error::Level { level });
     }
-    // Relative to the geometric mean step, no power over- or underflows and the two columns are least collinear.
+    // Relative to the geometric mean step, no power over- or underflows and the two columns are least
+    // collinear.
     let unit = (steps.iter().map(|step| step.ln()).sum::<f64>() / n as f64).exp();
     let data = Data { times: steps.iter().map(|step| step / unit).collect(), losses };
     let (exponent, squares) = minimise(|a| data.best(a).2);
@@ -213,7 +218,8 @@ mod tests {
             let losses: Vec<f64> = steps().iter().map(|t| floor + scale * t.powf(-exponent)).collect();
             let found = fit(&steps(), &losses, 0.95).unwrap();
             prop_assert!((found.floor - floor).abs() < 1e-4, "{found:?}");
-            prop_assert!((found.exponent - exponent).abs() < 1e-4 && (found.scale / scale - 1.0).abs() < 1e-3);
+            prop_assert!((found.exponent - exponent).abs() < 1e-4);
+            prop_assert!((found.scale / scale - 1.0).abs() < 1e-3);
             prop_assert!((found.at(50_000.0) - (floor + scale * 50_000_f64.powf(-exponent))).abs() < 1e-4);
             prop_assert!(found.floor_lower <= found.floor && found.floor <= found.floor_upper);
             let to_go = found.to_go(losses[7]);
@@ -221,7 +227,8 @@ mod tests {
         }
     }
 
-    /// The interval of the floor holds the truth about as often as it says. It rests on a linear approximation.
+    /// The interval of the floor holds the truth about as often as it says. It rests on a linear
+    /// approximation.
     #[test]
     fn interval_covers() {
         let (floor, scale, exponent) = (1.6, 20.0, 0.6);

@@ -7,7 +7,8 @@ use crate::scores;
 /// Changes whenever an ensemble's numbers change.
 pub const VERSION: u32 = 1;
 
-/// Logarithm of the mean probability over models, `log 1/m sum_j softmax(z_j)`: the softmax of it is the mean.
+/// Logarithm of the mean probability over models, `log 1/m sum_j softmax(z_j)`: the softmax of it is the
+/// mean.
 ///
 /// # Panics
 /// If there is no model, two have different numbers of logits, or they are not rows of `c`.
@@ -23,7 +24,8 @@ pub fn mean_of_probabilities(models: &[&[f32]], c: usize) -> Vec<f32> {
             kept.copy_from_slice(&log_p);
         }
         for class in 0..c {
-            // In logarithms throughout, so that a class that every model all but excludes keeps a finite score.
+            // In logarithms throughout, so that a class that every model all but excludes keeps a finite
+            // score.
             let max = all.iter().map(|row| row[class]).fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = all.iter().map(|row| (row[class] - max).exp()).sum();
             out.push((max + (sum / models.len() as f64).ln()) as f32);
@@ -32,7 +34,8 @@ pub fn mean_of_probabilities(models: &[&[f32]], c: usize) -> Vec<f32> {
     out
 }
 
-/// Mean logit over models, `1/m sum_j z_j`: the softmax of it is the normalised geometric mean of the probabilities.
+/// Mean logit over models, `1/m sum_j z_j`: the softmax of it is the normalised geometric mean of the
+/// probabilities.
 ///
 /// # Panics
 /// As [`mean_of_probabilities`].
@@ -80,7 +83,8 @@ mod tests {
         assert_eq!(mean_of_logits(&[&[0.5, 2.0]], 2), [0.5, 2.0]);
     }
 
-    /// Two sure models against one that is unsure: the probabilities let it be outvoted less than the logits do.
+    /// Two sure models against one that is unsure: the probabilities let it be outvoted less than the logits
+    /// do.
     #[test]
     fn the_two_differ() {
         let (sure, unsure) = ([0.0, 20.0], [1.0, 0.0]);

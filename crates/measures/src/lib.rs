@@ -1,9 +1,9 @@
 //! Barriers, agreement and seed-level statistics: numbers to numbers.
 //!
-//! [`path`], [`scores`], [`agreement`], [`mechanism`] and [`ensemble`] turn a model's numbers, or those of two models,
-//! into a figure. [`estimate`] turns the figures of many seeds into an estimate with an interval, [`trend`] does so for
-//! their course over a ladder of checkpoints, [`convergence`] says how far pretraining had come, [`planner`] how many
-//! seeds a claim needs, [`cluster`] which models belong together.
+//! [`path`], [`scores`], [`agreement`], [`mechanism`] and [`ensemble`] turn a model's numbers, or those of
+//! two models, into a figure. [`estimate`] turns the figures of many seeds into an estimate with an interval,
+//! [`trend`] does so for their course over a ladder of checkpoints, [`convergence`] says how far pretraining
+//! had come, [`planner`] how many seeds a claim needs, [`cluster`] which models belong together.
 //!
 //! **This crate knows no tensor, file or table.**
 
@@ -13,12 +13,14 @@ pub mod mechanism;
 pub mod path;
 pub mod scores;
 
+pub mod cluster;
 pub mod convergence;
 pub mod estimate;
 pub mod multibootstrap;
 pub mod planner;
-mod quantiles;
 pub mod trend;
+
+mod quantiles;
 
 /// What can be wrong with the figures of a study.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -63,9 +65,7 @@ pub enum Error {
         rung: u64,
     },
     /// A statistic is not defined for a cell.
-    #[error(
-        "pretraining seed {pretraining}, rung {rung}: the statistic is not defined, there are too few runs or pairs"
-    )]
+    #[error("pretraining seed {pretraining}, rung {rung}: too few runs or pairs for the statistic")]
     Undefined {
         /// Pretraining seed of the cell.
         pretraining: u64,

@@ -1,9 +1,10 @@
 //! What a model responds to: its answers before and after an intervention on the process that made the data.
 //!
-//! An intervention changes one latent of each base `x` and gives `do(x)`. A model's **invariance profile** is the
-//! vector of its effects over the interventions (Lubana et al. 2023, "Mechanistic Mode Connectivity"): a model that
-//! relies on the agent alone has effect 1 under the agent's and 0 under every other intervention. That two models lie in one basin does not imply that
-//! their profiles agree; this module measures whether they do.
+//! An intervention changes one latent of each base `x` and gives `do(x)`. A model's **invariance profile** is
+//! the vector of its effects over the interventions (Lubana et al. 2023, "Mechanistic Mode Connectivity"): a
+//! model that relies on the agent alone has effect 1 under the agent's and 0 under every other intervention.
+//! That two models lie in one basin does not imply that their profiles agree; this module measures whether
+//! they do.
 
 use crate::scores;
 
@@ -13,8 +14,8 @@ pub const VERSION: u32 = 1;
 /// How a model responds to one intervention.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effect {
-    /// Mean total variation distance `1/2 sum_k |p_k(x) - p_k(do x)|`, 0 to 1. With two labels this is the mean of
-    /// `|p(x) - p(do x)|`.
+    /// Mean total variation distance `1/2 sum_k |p_k(x) - p_k(do x)|`, 0 to 1. With two labels this is the
+    /// mean of `|p(x) - p(do x)|`.
     pub mean_distance: f64,
     /// Share of bases whose predicted label changes, 0 to 1.
     pub flips: f64,
@@ -59,11 +60,11 @@ pub fn profile_distance(a: &[f64], b: &[f64]) -> f64 {
     (squares / a.len() as f64).sqrt()
 }
 
-/// Counterfactual agreement of two models under one intervention: the share of bases to which both respond alike,
-/// that is, both change their predicted label or both keep it. 0 to 1.
+/// Counterfactual agreement of two models under one intervention: the share of bases to which both respond
+/// alike, that is, both change their predicted label or both keep it. 0 to 1.
 ///
-/// It asks whether the same change moves both, not whether they answer the same: two models that contradict each
-/// other everywhere agree counterfactually if the same bases flip.
+/// It asks whether the same change moves both, not whether they answer the same: two models that contradict
+/// each other everywhere agree counterfactually if the same bases flip.
 ///
 /// # Panics
 /// If they differ in length or are empty.
@@ -74,7 +75,8 @@ pub fn counterfactual_agreement(a: &[bool], b: &[bool]) -> f64 {
     a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len() as f64
 }
 
-/// Mean of [`counterfactual_agreement`] over interventions, each with the same weight however many bases it has.
+/// Mean of [`counterfactual_agreement`] over interventions, each with the same weight however many bases it
+/// has.
 ///
 /// # Panics
 /// If the two list different numbers of interventions, or none.

@@ -1,8 +1,8 @@
 //! The multi-bootstrap over seeds and examples (Sellam et al. 2022, "The MultiBERTs").
 //!
-//! A score is a mean over seeds *and* over examples, and a claim about other seeds and other examples must be open to both. Each
-//! resample draws the seeds and, independently, the examples, and averages over the product. For a difference of two
-//! conditions on the same seeds and examples (paired), pass the differences.
+//! A score is a mean over seeds *and* over examples, and a claim about other seeds and other examples must be
+//! open to both. Each resample draws the seeds and, independently, the examples, and averages over the
+//! product. For a difference of two conditions on the same seeds and examples (paired), pass the differences.
 
 use random::Stream;
 
@@ -28,11 +28,12 @@ pub struct Mean {
     pub n_examples: usize,
 }
 
-/// Multi-bootstrap of `values` `[seeds, examples]`, row-major, at `level` from `resamples` draws of the stream `multi-bootstrap` of `seed`.
-/// Costs `resamples * seeds * examples`.
+/// Multi-bootstrap of `values` `[seeds, examples]`, row-major, at `level` from `resamples` draws of the
+/// stream `multi-bootstrap` of `seed`. Costs `resamples * seeds * examples`.
 ///
 /// # Errors
-/// [`Error::TooFew`] with fewer than two seeds or examples or 100 resamples, [`Error::Level`], [`Error::NoFigure`] if a value is not finite.
+/// [`Error::TooFew`] with fewer than two seeds or examples or 100 resamples, [`Error::Level`],
+/// [`Error::NoFigure`] if a value is not finite.
 ///
 /// # Panics
 /// If `examples` does not divide the number of values.

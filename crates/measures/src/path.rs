@@ -1,19 +1,20 @@
 //! The shape of a loss along the line between two models.
 //!
-//! Values `L_i` lie at positions `0 = alpha_0 < ... < alpha_{n-1} = 1` of `theta(alpha) = (1-alpha) theta_a + alpha
-//! theta_b`. With the chord `C_i = (1-alpha_i) L_0 + alpha_i L_{n-1}`:
+//! Values `L_i` lie at positions `0 = alpha_0 < ... < alpha_{n-1} = 1` of
+//! `theta(alpha) = (1-alpha) theta_a + alpha theta_b`. With the chord
+//! `C_i = (1-alpha_i) L_0 + alpha_i L_{n-1}`:
 //!
 //! - barrier = `max(0, max_i [L_i - C_i])`,
-//! - over the mean = `max_i L_i - (L_0 + L_{n-1})/2` (Frankle et al. 2020, "Linear Mode Connectivity and the Lottery
-//!   Ticket Hypothesis"),
+//! - over the mean = `max_i L_i - (L_0 + L_{n-1})/2` (Frankle et al. 2020, "Linear Mode Connectivity and the
+//!   Lottery Ticket Hypothesis"),
 //! - over the maximum = `max_i L_i - max(L_0, L_{n-1})`,
-//! - convexity gap = the largest barrier over all stretches `i..=j` of the grid, each against its own chord (Juneja et
-//!   al. 2023, "Linear Connectivity Reveals Generalization Strategies"),
+//! - convexity gap = the largest barrier over all stretches `i..=j` of the grid, each against its own chord
+//!   (Juneja et al. 2023, "Linear Connectivity Reveals Generalization Strategies"),
 //! - area = trapezoid rule over `L - min L`.
 //!
-//! They rank pairs differently, so all are reported. The same functions serve cross-entropy, error and expected error:
-//! anything that is better when smaller. A value that is not finite (a path through a region where a model overflows)
-//! makes every summary NaN instead of hiding in a maximum.
+//! They rank pairs differently, so all are reported. The same functions serve cross-entropy, error and
+//! expected error: anything that is better when smaller. A value that is not finite (a path through a region
+//! where a model overflows) makes every summary NaN instead of hiding in a maximum.
 
 /// Changes whenever a summary of a path changes.
 pub const VERSION: u32 = 1;
@@ -75,7 +76,8 @@ pub fn summarise(alphas: &[f64], values: &[f64]) -> PathSummary {
     }
 }
 
-/// Largest height above the chord between the ends, `max(0, max_i [L_i - C_i])`; NaN if a value is not finite.
+/// Largest height above the chord between the ends, `max(0, max_i [L_i - C_i])`; NaN if a value is not
+/// finite.
 ///
 /// `alphas` need not begin at 0 or end at 1: the chord spans whatever stretch is given.
 ///
@@ -90,7 +92,8 @@ pub fn barrier(alphas: &[f64], values: &[f64]) -> f64 {
     stretch_barrier(alphas, values)
 }
 
-/// Largest chord barrier over all contiguous stretches; NaN if a value is not finite. Costs O(n^3) for n points.
+/// Largest chord barrier over all contiguous stretches; NaN if a value is not finite. Costs O(n^3) for n
+/// points.
 ///
 /// # Panics
 /// As [`barrier`].
@@ -185,7 +188,8 @@ mod tests {
         }
     }
 
-    /// The definition, word for word: the convexity gap is max over i < k < j of the height above the chord i-j.
+    /// The definition, word for word: the convexity gap is max over i < k < j of the height above the chord
+    /// i-j.
     fn naive_gap(alphas: &[f64], values: &[f64]) -> f64 {
         let n = values.len();
         let mut gap = 0.0_f64;
@@ -237,7 +241,8 @@ mod tests {
 
         #[test]
         fn convex_paths_have_no_gap((alphas, _) in path(), centre in 0.0..1.0_f64, tilt in -3.0..3.0_f64) {
-            let values: Vec<f64> = alphas.iter().map(|alpha| (alpha - centre).powi(2) + tilt * alpha).collect();
+            let bowl = |alpha: &f64| (alpha - centre).powi(2) + tilt * alpha;
+            let values: Vec<f64> = alphas.iter().map(bowl).collect();
             prop_assert!(convexity_gap(&alphas, &values) < 1e-9);
         }
 

@@ -8,9 +8,9 @@ pub const VERSION: u32 = 1;
 /// No plan is for more seeds than this.
 const MOST: usize = 1_000_000;
 
-/// The exact range of a standard deviation that is estimated from `n` seeds, as factors of the estimate: at `level` the true sd lies between
-/// `sqrt((n-1)/chi2_hi)` and `sqrt((n-1)/chi2_lo)` times the observed one, chi-square with `n - 1` degrees of freedom. From
-/// 10 seeds and at 95 % these are 0.69 and 1.83.
+/// The exact range of a standard deviation that is estimated from `n` seeds, as factors of the estimate: at
+/// `level` the true sd lies between `sqrt((n-1)/chi2_hi)` and `sqrt((n-1)/chi2_lo)` times the observed one,
+/// chi-square with `n - 1` degrees of freedom. From 10 seeds and at 95 % these are 0.69 and 1.83.
 ///
 /// # Errors
 /// [`Error::TooFew`] below two seeds, [`Error::Level`].
@@ -21,8 +21,8 @@ pub fn sd_range(n: usize, level: f64) -> Result<(f64, f64), Error> {
     Ok((factor(f64::midpoint(1.0, level)), factor((1.0 - level) / 2.0)))
 }
 
-/// Power of the two-sided F test at `1 - level` to tell two groups of `n` seeds apart whose sds have this `ratio`:
-/// `P(F < F_lo / r^2) + P(F > F_hi / r^2)` with `n - 1` and `n - 1` degrees of freedom.
+/// Power of the two-sided F test at `1 - level` to tell two groups of `n` seeds apart whose sds have this
+/// `ratio`: `P(F < F_lo / r^2) + P(F > F_hi / r^2)` with `n - 1` and `n - 1` degrees of freedom.
 ///
 /// # Errors
 /// [`Error::TooFew`] below two seeds, [`Error::Level`], [`Error::Parameter`] if `ratio` is not positive.
@@ -38,8 +38,8 @@ pub fn sd_ratio_power(n: usize, ratio: f64, level: f64) -> Result<f64, Error> {
 /// Fewest seeds in each of two groups for [`sd_ratio_power`] to reach `power`.
 ///
 /// # Errors
-/// [`Error::Level`], [`Error::Parameter`] if `ratio` is not positive or is 1, `power` is not between 0 and 1, or a million
-/// seeds would not do.
+/// [`Error::Level`], [`Error::Parameter`] if `ratio` is not positive or is 1, `power` is not between 0 and 1,
+/// or a million seeds would not do.
 pub fn seeds_for_sd_ratio(ratio: f64, power: f64, level: f64) -> Result<usize, Error> {
     positive("the ratio of two sds", ratio)?;
     fewest(power, |n| sd_ratio_power(n, ratio, level))
@@ -48,20 +48,23 @@ pub fn seeds_for_sd_ratio(ratio: f64, power: f64, level: f64) -> Result<usize, E
 /// What a difference of means is compared between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Design {
-    /// `n` differences, one for each pretraining seed (late - early): a one-sample t test, the sd that of the differences.
+    /// `n` differences, one for each pretraining seed (late - early): a one-sample t test, the sd that of the
+    /// differences.
     Paired,
     /// Two groups of `n` seeds each: a two-sample t test, the sd that within a group.
     TwoGroups,
 }
 
-/// Fewest seeds (in each group) at which a two-sided t test at `1 - level` finds a difference of `difference` sds with this `power`.
+/// Fewest seeds (in each group) at which a two-sided t test at `1 - level` finds a difference of `difference`
+/// sds with this `power`.
 ///
-/// The noncentral t is approximated by a shifted central one, `n >= c (t_{level} + t_{power})^2 / difference^2` with `c` 1 or 2, which
-/// is within one seed of the exact number.
+/// The noncentral t is approximated by a shifted central one,
+/// `n >= c (t_{level} + t_{power})^2 / difference^2` with `c` 1 or 2, which is within one seed of the exact
+/// number.
 ///
 /// # Errors
-/// [`Error::Level`], [`Error::Parameter`] if `difference` is not positive, `power` is not between 0 and 1, or a million seeds would
-/// not do.
+/// [`Error::Level`], [`Error::Parameter`] if `difference` is not positive, `power` is not between 0 and 1, or
+/// a million seeds would not do.
 pub fn seeds_for_mean_difference(
     difference: f64,
     power: f64,
@@ -133,7 +136,8 @@ mod tests {
         assert_eq!(sd_range(1, 0.95).unwrap_err().to_string(), "1 seeds, at least 2 needed");
     }
 
-    /// Cohen 1988, table 2.4.1: 17 / 64 / 394 in each group for d = 1 / .5 / .2 (26 for .8), power .8, two-sided 5 %. Paired: 34 for .5, 10 for 1.
+    /// Cohen 1988, table 2.4.1: 17 / 64 / 394 in each group for d = 1 / .5 / .2 (26 for .8), power .8,
+    /// two-sided 5 %. Paired: 34 for .5, 10 for 1.
     #[test]
     fn published_sample_sizes() {
         let seeds = |d: f64, design| seeds_for_mean_difference(d, 0.8, 0.95, design).unwrap();

@@ -40,7 +40,8 @@ pub(crate) fn fisher(p: f64, df1: f64, df2: f64) -> f64 {
     invert(|x| if x <= 0.0 { 0.0 } else { f.cdf(x) }, p)
 }
 
-/// Bisection of a distribution function to the last bit but a few: slower than a closed form and right in every tail.
+/// Bisection of a distribution function to the last bit but a few: slower than a closed form and right in
+/// every tail.
 fn invert(cdf: impl Fn(f64) -> f64, p: f64) -> f64 {
     let (mut low, mut high) = (-1.0, 1.0);
     while cdf(low) > p && low > -1e12 {
@@ -59,7 +60,8 @@ fn invert(cdf: impl Fn(f64) -> f64, p: f64) -> f64 {
     f64::midpoint(low, high)
 }
 
-/// `p`-quantile of an ascending list, interpolated between order statistics `1 + p (n-1)` (Hyndman and Fan 1996, type 7).
+/// `p`-quantile of an ascending list, interpolated between order statistics `1 + p (n-1)` (Hyndman and Fan
+/// 1996, type 7).
 pub(crate) fn of_sorted(sorted: &[f64], p: f64) -> f64 {
     let at = p.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let below = sorted[at.floor() as usize];

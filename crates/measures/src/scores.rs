@@ -1,7 +1,7 @@
 //! Scores of one model's logits against labels.
 //!
-//! Logits are `[n, c]` row-major `f32`, labels `[n]` class indices. Probabilities are formed in `f64` with the row's
-//! largest logit taken out, so that no logit overflows.
+//! Logits are `[n, c]` row-major `f32`, labels `[n]` class indices. Probabilities are formed in `f64` with
+//! the row's largest logit taken out, so that no logit overflows.
 
 /// Changes whenever a score changes.
 pub const VERSION: u32 = 1;
@@ -147,7 +147,8 @@ pub fn majority(labels: &[u32]) -> f64 {
     counts.iter().max().map_or(f64::NAN, |&most| most as f64 / labels.len() as f64)
 }
 
-/// Pearson correlation of two lists, -1 to 1; `None` if either is constant or they hold fewer than two values.
+/// Pearson correlation of two lists, -1 to 1; `None` if either is constant or they hold fewer than two
+/// values.
 ///
 /// # Panics
 /// If they differ in length.
@@ -220,8 +221,8 @@ impl Confusion {
     }
 
     /// Matthews correlation coefficient in its multi-class form (Gorodkin 2004), -1 to 1:
-    /// `(n r - sum_k t_k p_k) / sqrt((n^2 - sum t_k^2) (n^2 - sum p_k^2))` with `r` right ones, `t_k` labels and
-    /// `p_k` predictions of class `k`. 0 where labels or predictions are all of one class.
+    /// `(n r - sum_k t_k p_k) / sqrt((n^2 - sum t_k^2) (n^2 - sum p_k^2))` with `r` right ones, `t_k` labels
+    /// and `p_k` predictions of class `k`. 0 where labels or predictions are all of one class.
     #[must_use]
     pub fn mcc(&self) -> f64 {
         let n = self.n();
@@ -236,8 +237,8 @@ impl Confusion {
         }
     }
 
-    /// F1 of one class, `2 r_k / (t_k + p_k)`, 0 to 1; `None` if it is neither a label nor a prediction. Class 1 of a
-    /// binary task gives its binary F1.
+    /// F1 of one class, `2 r_k / (t_k + p_k)`, 0 to 1; `None` if it is neither a label nor a prediction.
+    /// Class 1 of a binary task gives its binary F1.
     #[must_use]
     pub fn f1(&self, class: usize) -> Option<f64> {
         let total = self.of_label(class) + self.of_prediction(class);
@@ -324,11 +325,12 @@ mod tests {
         }
 
         #[test]
-        fn adding_a_constant_changes_nothing(logits in prop::collection::vec(-8.0..8.0_f32, 12), shift in -64..64_i32) {
+        fn a_constant_changes_nothing(logits in prop::collection::vec(-8.0..8.0_f32, 12), shift in -64..64_i32) {
             let labels = [0, 1, 2, 0];
             let moved: Vec<f32> = logits.iter().map(|logit| logit + shift as f32).collect();
             let (a, b) = (scores(&logits, &labels), scores(&moved, &labels));
-            prop_assert!((a.loss - b.loss).abs() < 1e-4 && (a.expected_error - b.expected_error).abs() < 1e-4);
+            prop_assert!((a.loss - b.loss).abs() < 1e-4);
+            prop_assert!((a.expected_error - b.expected_error).abs() < 1e-4);
         }
     }
 }

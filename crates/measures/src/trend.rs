@@ -1,8 +1,9 @@
 //! The course of a measure over the ladder: slope, rank correlation, hump.
 //!
-//! Each is computed within a pretraining seed and averaged over them, with the intervals of [`crate::estimate`]: seeds are resampled, or
-//! compared, with all their rungs. The primary contrast of a study (late against early) is [`crate::estimate::contrast`]; a trend is
-//! secondary, since a course that rises and falls has no slope worth the name.
+//! Each is computed within a pretraining seed and averaged over them, with the intervals of
+//! [`crate::estimate`]: seeds are resampled, or compared, with all their rungs. The primary contrast of a
+//! study (late against early) is [`crate::estimate::contrast`]; a trend is secondary, since a course that
+//! rises and falls has no slope worth the name.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use crate::{Error, scores};
 /// Changes whenever a trend changes.
 pub const VERSION: u32 = 1;
 
-/// Where each checkpoint stands: `(pretraining seed, rung)` to held-out loss, loss still to go, logarithm of the step, ...
+/// Where each checkpoint stands: `(pretraining seed, rung)` to held-out loss, loss still to go, logarithm of
+/// the step, ...
 pub type Positions = BTreeMap<(u64, u64), f64>;
 
 /// `ln(1 + step)` of every rung of a ladder.
@@ -33,11 +35,14 @@ pub enum Rank {
     Spearman,
 }
 
-/// Least-squares slope of the statistic against `positions`, `sum (x - mean x)(y - mean y) / sum (x - mean x)^2` over the rungs of a pretraining seed,
-/// averaged over pretraining seeds. Against held-out loss, a measure that falls as pretraining converges has a positive slope.
+/// Least-squares slope of the statistic against `positions`,
+/// `sum (x - mean x)(y - mean y) / sum (x - mean x)^2` over the rungs of a pretraining seed, averaged over
+/// pretraining seeds. Against held-out loss, a measure that falls as pretraining converges has a positive
+/// slope.
 ///
 /// # Errors
-/// As [`estimate::of_course`]; [`Error::NoPosition`]; [`Error::TooFew`] below three rungs; [`Error::NoFigure`] if all positions are equal.
+/// As [`estimate::of_course`]; [`Error::NoPosition`]; [`Error::TooFew`] below three rungs;
+/// [`Error::NoFigure`] if all positions are equal.
 pub fn slope(
     ladder: &Ladder,
     statistic: Statistic,
@@ -48,8 +53,8 @@ pub fn slope(
     against(ladder, statistic, rungs, positions, options, &least_squares)
 }
 
-/// Rank correlation of the statistic with `positions` over the rungs of a pretraining seed, averaged over pretraining seeds, -1 to 1. A measure that is the
-/// same at all rungs has none: it counts as 0.
+/// Rank correlation of the statistic with `positions` over the rungs of a pretraining seed, averaged over
+/// pretraining seeds, -1 to 1. A measure that is the same at all rungs has none: it counts as 0.
 ///
 /// # Errors
 /// As [`slope`].
@@ -102,11 +107,13 @@ pub struct Hump {
     pub height: Estimate,
 }
 
-/// Looks for a hump over `rungs`, in the order given: does the statistic peak at an interior rung, above both ends?
+/// Looks for a hump over `rungs`, in the order given: does the statistic peak at an interior rung, above both
+/// ends?
 ///
-/// The largest of several noisy figures is too large. So the peak rung of a pretraining seed is chosen by the *others*, and its
-/// height `f(p, peak) - max(f(p, first), f(p, last))` taken from its own runs: noise that makes a peak cannot make its height.
-/// The interval is therefore that of [`Interval::SeedT`] whatever `options` ask for: a bootstrap that draws a seed twice lets it choose for itself.
+/// The largest of several noisy figures is too large. So the peak rung of a pretraining seed is chosen by the
+/// *others*, and its height `f(p, peak) - max(f(p, first), f(p, last))` taken from its own runs: noise that
+/// makes a peak cannot make its height. The interval is therefore that of [`Interval::SeedT`] whatever
+/// `options` ask for: a bootstrap that draws a seed twice lets it choose for itself.
 ///
 /// # Errors
 /// As [`estimate::of_course`]; [`Error::TooFew`] below three rungs or two pretraining seeds.
@@ -157,8 +164,8 @@ pub fn least_squares(x: &[f64], y: &[f64]) -> f64 {
     xy / xx
 }
 
-/// Kendall's tau-b, `(concordant - discordant) / sqrt((n0 - ties_x)(n0 - ties_y))` over the `n0 = n(n-1)/2` pairs of points; `None` if either
-/// list is constant.
+/// Kendall's tau-b, `(concordant - discordant) / sqrt((n0 - ties_x)(n0 - ties_y))` over the `n0 = n(n-1)/2`
+/// pairs of points; `None` if either list is constant.
 ///
 /// # Panics
 /// If they differ in length.
@@ -186,7 +193,8 @@ pub fn kendall(x: &[f64], y: &[f64]) -> Option<f64> {
     (untied_x > 0.0 && untied_y > 0.0).then(|| score / (untied_x * untied_y).sqrt())
 }
 
-/// Spearman's rho: the Pearson correlation of ranks, ties sharing their mean rank; `None` if either list is constant.
+/// Spearman's rho: the Pearson correlation of ranks, ties sharing their mean rank; `None` if either list is
+/// constant.
 ///
 /// # Panics
 /// If they differ in length.
@@ -227,8 +235,8 @@ mod tests {
         Ladder::new(&cells).unwrap()
     }
 
-    /// Abdi 2007 and scipy's documented examples: kendalltau([12, 2, 1, 12, 2], [1, 4, 7, 1, 0]) = -0.47140452,
-    /// spearmanr([1, 2, 3, 4, 5], [5, 6, 7, 8, 7]) = 0.82078268.
+    /// Abdi 2007 and scipy's documented examples: kendalltau([12, 2, 1, 12, 2], [1, 4, 7, 1, 0]) =
+    /// -0.47140452, spearmanr([1, 2, 3, 4, 5], [5, 6, 7, 8, 7]) = 0.82078268.
     #[test]
     fn published_vectors() {
         let tau = kendall(&[12.0, 2.0, 1.0, 12.0, 2.0], &[1.0, 4.0, 7.0, 1.0, 0.0]).unwrap();
@@ -293,7 +301,8 @@ mod tests {
             hump(&ladder(5, [0.0, 1.0, 2.0, 3.0, 4.0], 0.5, 2), Statistic::Mean, &RUNGS, &Options::default())
                 .unwrap();
         assert!(slope.height.below(0.0), "{slope:?}");
-        // On flat courses "the whole interval is above 0" must be rare: 2.5 % at most, fewer since the higher end is taken off.
+        // On flat courses "the whole interval is above 0" must be rare: 2.5 % at most, fewer since the higher
+        // end is taken off.
         let invented = (0..400).filter(|&draw| {
             let flat = ladder(3, [0.0; 5], 1.0, draw);
             hump(&flat, Statistic::Mean, &RUNGS, &Options::default()).unwrap().height.above(0.0)

@@ -24,7 +24,9 @@ mod inputs;
 mod model;
 mod start;
 
+
 pub mod bert;
+pub mod composite;
 pub mod mlp;
 
 pub use config::{Config, Head};

@@ -96,9 +96,6 @@ pub struct Corpus {
     /// Tokens of held-out text to keep
     #[arg(long, default_value_t = 50_000)]
     pub held_out_tokens: usize,
-    /// Share of the tokens that are predicted, 0 to 1
-    #[arg(long, default_value_t = 0.15)]
-    pub masked: f64,
     /// Folder that the file names are relative to
     #[arg(long, env = "SAMEBASIN_DATA", default_value = ".", value_name = "FOLDER")]
     #[serde(skip)]
@@ -142,7 +139,8 @@ impl Stage for Prepare {
             Kind::Roles(_) | Kind::Glyphs(_) => {}
             Kind::Table(table) => {
                 table.content.specification = read_text(&table.spec)?;
-                for name in table::Spec::parse(&table.content.specification)?.files() {
+                let spec = parse(table)?;
+                for name in spec.files() {
                     table.content.add(&table.root, &name)?;
                 }
             }
@@ -181,12 +179,37 @@ impl Stage for Prepare {
                 publish_task(work, &glyphs::task(&parameters)?)
             }
             Kind::Table(table) => {
-                let read = table::Spec::parse(&table.content.specification)?.read(&table.root)?;
+                let read = parse(table)?.read(&table.root)?;
                 work.fact("overlap_with_train", &read.overlap)?;
                 publish_task(work, &read.task)
             }
             Kind::Corpus(corpus) => corpus.run(work),
         }
+    }
+}
+
+/// The specification, with the file's name in what goes wrong.
+fn parse(table: &Table) -> Result<table::Spec, Failure> {
+    table::Spec::parse(&table.content.specification)
+        .map_err(|error| Failure::Input(format!("{}: {error}", table.spec.display())))
+}
+
+impl Corpus {
+    fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
+        let texts = |names: &[String]| -> Result<Vec<String>, Failure> {
+            names.iter().map(|name| read_text(&self.root.join(name))).collect()
+        };
+        let train = texts(&self.train)?;
+        let tokenizer = corpus::train_tokenizer(&train, self.vocabulary)?;
+        let train = corpus::tokenize(tokenizer.as_bytes(), &train)?;
+        let mut held_out = corpus::tokenize(tokenizer.as_bytes(), &texts(&self.held_out)?)?;
+        held_out.truncate(self.held_out_tokens);
+        work.fact("train_tokens", train.tokens.len())?;
+        work.fact("held_out_tokens", held_out.tokens.len())?;
+        work.publish("tokenizer", Media::Json, tokenizer.as_bytes())?;
+        work.publish("train", Media::Parquet, &train.to_parquet()?)?;
+        work.publish("held-out", Media::Parquet, &held_out.to_parquet()?)?;
+        Ok(())
     }
 }
 

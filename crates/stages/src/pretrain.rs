@@ -7,7 +7,7 @@ use learn::{AdamW, Recipe, Schedule, Scorer, State, Trainer, masked_tally, train
 use models::{Config, Head, Model, Tally, bert, mlp};
 use serde::{Deserialize, Serialize};
 use store::Media;
-use tasks::{Batch, Source as Text, corpus, glyphs, roles};
+use tasks::{Batch, Masking, Source as Text, corpus, glyphs, roles};
 
 use crate::checkpoint;
 use crate::rows::LadderRow;
@@ -147,7 +147,7 @@ impl Stage for Pretrain {
         match (self.world, &self.corpus) {
             (World::Corpus, Some(corpus)) => {
                 let manifest = corpus.manifest(session)?;
-                for role in ["train", "held-out", "tokenizer", "corpus"] {
+                for role in ["train", "held-out", "tokenizer"] {
                     inputs.add(role, &manifest, role)?;
                 }
             }
@@ -231,8 +231,11 @@ impl Pretrain {
             World::Roles => Ok((Text::Roles(roles::Source::default()), Some(roles::tokenizer_json().into_bytes()))),
             World::Glyphs => Ok((Text::Glyphs(glyphs::Source::default()), None)),
             World::Corpus => {
-                let source = corpus_source(work, self.positions)?;
-                Ok((Text::Corpus(source), Some(work.bytes("tokenizer")?.to_vec())))
+                let tokenizer = work.bytes("tokenizer")?.to_vec();
+                let train = corpus::Text::from_parquet(&work.bytes("train")?)?;
+                let held_out = corpus::Text::from_parquet(&work.bytes("held-out")?)?;
+                let source = corpus::Source::new(train, held_out, &tokenizer, self.positions, Masking::BERT)?;
+                Ok((Text::Corpus(source), Some(tokenizer)))
             }
         }
     }

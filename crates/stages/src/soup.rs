@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 use learn::Scorer;
-use serde::{Deserialize, Serialize};
+use measures::scores;
+use serde::Serialize;
 use store::Media;
-use weights::soups;
+use weights::{Weights, soups};
 
 use crate::checkpoint;
 use crate::group::{self, Group};
@@ -15,17 +16,19 @@ use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::task_inputs::{self, TaskInputs};
 
 /// How the members are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// The mean of all
     Uniform,
     /// Best first, each kept if the soup's held-out accuracy allows it (Wortsman et al. 2022)
     Greedy,
+    /// In random order, each kept if the soup's held-out accuracy allows it
+    RandomOrder,
 }
 
-/// When a greedy soup keeps a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+/// When a selecting soup keeps a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// If the soup does not get worse: the paper
@@ -53,9 +56,12 @@ pub struct Soup {
     /// How the members are chosen
     #[arg(long, value_enum, default_value_t = Method::Uniform)]
     pub method: Method,
-    /// When a greedy soup keeps a model
+    /// When a selecting soup keeps a model
     #[arg(long, value_enum, default_value_t = Rule::NotWorse)]
     pub rule: Rule,
+    /// Seed of the order, where it is random
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
     /// Let failed runs into the soup
     #[arg(long)]
     pub keep_failed: bool,
@@ -88,16 +94,13 @@ impl Stage for Soup {
     }
 
     fn versions(&self) -> BTreeMap<&'static str, u32> {
-        let method = match self.method {
-            Method::Uniform => soups::uniform::VERSION,
-            Method::Greedy => soups::greedy::VERSION,
-        };
-        let mut versions = BTreeMap::from([("method", method)]);
-        if self.method == Method::Greedy {
+        let mut versions = BTreeMap::from([("method", self.algorithm().version())]);
+        if self.method != Method::Uniform {
             versions.extend([
                 ("scoring", learn::SCORING_VERSION),
                 ("kernels", kernels::VERSION),
                 ("encoding", tasks::ENCODING_VERSION),
+                ("scores", scores::VERSION),
             ]);
         }
         versions
@@ -106,47 +109,52 @@ impl Stage for Soup {
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let task = TaskInputs::load(work)?;
         let group = Group::load(work, task.labels.len())?;
-        let run = |index: usize| group.inputs[index].from.to_string();
-        let members: Vec<&weights::Weights> = group.weights.iter().collect();
-        let (soup, rows) = match self.method {
-            Method::Uniform => {
-                let rows = (0..members.len())
-                    .map(|index| MemberRow { run: run(index), score: None, soup_score: None, kept: true })
-                    .collect();
-                (soups::uniform::soup(&members)?, rows)
-            }
-            Method::Greedy => {
-                let encoder = checkpoint::encoder(work.session, work.input("tokenizer").ok())?;
-                let held_out = task.encoded(&encoder, "split.val", checkpoint::max_length(&group.config, None))?;
-                let mut scorer = Scorer::default();
-                let mut accuracy = |weights: &weights::Weights| -> Result<f64, Failure> {
-                    let logits = scorer.logits(&group.model, &weights.values, &held_out.inputs)?;
-                    Ok(measures::scores::scores(&logits, &held_out.labels).accuracy)
-                };
-                let rule = match self.rule {
-                    Rule::NotWorse => soups::greedy::Rule::NotWorse,
-                    Rule::Better => soups::greedy::Rule::Better,
-                };
-                let greedy = soups::greedy::soup(&members, rule, &mut accuracy)?;
-                let rows = greedy.trace.iter().map(|considered| MemberRow {
+        let encoder = checkpoint::encoder(work.session, work.input("tokenizer").ok())?;
+        let held_out = task.encoded(&encoder, "split.val", checkpoint::max_length(&group.config, None))?;
+        let mut scorer = Scorer::default();
+        let mut accuracy = |weights: &Weights| -> Result<f64, Failure> {
+            let logits = scorer.logits(&group.model, &weights.values, &held_out.inputs)?;
+            Ok(scores::scores(&logits, &held_out.labels).accuracy)
+        };
+        let members: Vec<&Weights> = group.weights.iter().collect();
+        let soup = self.algorithm().soup(&members, &mut accuracy)?;
+        let run = |member: usize| group.inputs[member].from.to_string();
+        let rows: Vec<MemberRow> = match self.method {
+            Method::Uniform => (soup.kept.iter())
+                .map(|&member| MemberRow { run: run(member), score: None, soup_score: None, kept: true })
+                .collect(),
+            Method::Greedy | Method::RandomOrder => (soup.trace.iter())
+                .map(|considered| MemberRow {
                     run: run(considered.member),
                     score: Some(considered.score),
                     soup_score: Some(considered.soup_score),
                     kept: considered.kept,
-                });
-                let rows: Vec<MemberRow> = rows.collect();
-                (greedy.soup, rows)
-            }
+                })
+                .collect(),
         };
-        work.fact("members", rows.iter().filter(|row| row.kept).count())?;
+        work.fact("members", soup.kept.len())?;
         work.publish("members", Media::Parquet, &MemberRow::write(&rows)?)?;
-        work.publish("model", Media::Safetensors, &soup.to_safetensors())?;
-        let tokenizer = work.input("tokenizer").ok().map(|input| input.object);
-        let config = work.input("config")?.object;
-        work.adopt("config", Media::Json, config)?;
-        if let Some(tokenizer) = tokenizer {
-            work.adopt("tokenizer", Media::Json, tokenizer)?;
+        work.publish("model", Media::Safetensors, &soup.soup.to_safetensors())?;
+        for role in ["config", "tokenizer"] {
+            if let Ok(input) = work.input(role) {
+                let object = input.object;
+                work.adopt(role, Media::Json, object)?;
+            }
         }
         Ok(())
+    }
+}
+
+impl Soup {
+    fn algorithm(&self) -> soups::Method {
+        let rule = match self.rule {
+            Rule::NotWorse => soups::Rule::NotWorse,
+            Rule::Better => soups::Rule::Better,
+        };
+        match self.method {
+            Method::Uniform => soups::Method::Uniform,
+            Method::Greedy => soups::Method::Greedy { rule },
+            Method::RandomOrder => soups::Method::RandomOrder { rule, seed: self.seed },
+        }
     }
 }

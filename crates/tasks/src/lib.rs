@@ -12,6 +12,7 @@ mod error;
 mod examples;
 mod task;
 mod encode;
+mod tokenizer_file;
 mod masking;
 mod source;
 pub mod roles;

@@ -54,21 +54,36 @@ pub struct MaskedBatch {
 }
 
 /// Which ids mean what to the mask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MaskIds {
     /// The mask token.
     pub(crate) mask: u32,
-    /// Ids below this are special: never masked, never drawn.
-    pub(crate) first_word: u32,
+    /// Special tokens, ascending: never masked, never drawn.
+    pub(crate) special: Vec<u32>,
     /// One more than the largest id.
     pub(crate) end: u32,
+}
+
+impl MaskIds {
+    fn is_word(&self, id: u32) -> bool {
+        self.special.binary_search(&id).is_err()
+    }
+
+    fn word(&self, stream: &mut Stream) -> u32 {
+        loop {
+            let id = stream.below(self.end as usize) as u32;
+            if self.is_word(id) {
+                return id;
+            }
+        }
+    }
 }
 
 impl MaskedBatch {
     /// Hides tokens of `sequences`. A batch without anything to predict has no loss, so that the draw is repeated
     /// until there is something.
-    pub(crate) fn new(sequences: &Sequences, masking: &Masking, ids: MaskIds, stream: &mut Stream) -> Self {
-        let maskable = sequences.ids.iter().any(|&id| id >= ids.first_word);
+    pub(crate) fn new(sequences: &Sequences, masking: &Masking, ids: &MaskIds, stream: &mut Stream) -> Self {
+        let maskable = sequences.ids.iter().any(|&id| ids.is_word(id));
         loop {
             let mut batch = Self {
                 ids: sequences.ids.clone(),
@@ -78,7 +93,7 @@ impl MaskedBatch {
                 labels: Vec::new(),
             };
             for (row, id) in batch.ids.iter_mut().enumerate() {
-                if *id < ids.first_word || !stream.bernoulli(masking.rate) {
+                if !ids.is_word(*id) || !stream.bernoulli(masking.rate) {
                     continue;
                 }
                 batch.rows.push(row as u32);
@@ -87,7 +102,7 @@ impl MaskedBatch {
                 if fate < masking.hidden {
                     *id = ids.mask;
                 } else if fate < masking.hidden + masking.random {
-                    *id = ids.first_word + stream.below((ids.end - ids.first_word) as usize) as u32;
+                    *id = ids.word(stream);
                 }
             }
             if !batch.rows.is_empty() || !maskable {
@@ -119,7 +134,9 @@ impl Sequences {
 mod tests {
     use super::*;
 
-    const IDS: MaskIds = MaskIds { mask: 3, first_word: 4, end: 104 };
+    fn ids() -> MaskIds {
+        MaskIds { mask: 3, special: vec![0, 1, 2, 3], end: 104 }
+    }
 
     fn sequences() -> Sequences {
         let mut sequences = Sequences::new();
@@ -132,7 +149,7 @@ mod tests {
     #[test]
     fn rates_are_met_and_special_tokens_left_alone() {
         let plain = sequences();
-        let batch = MaskedBatch::new(&plain, &Masking::BERT, IDS, &mut Stream::new(0, "test"));
+        let batch = MaskedBatch::new(&plain, &Masking::BERT, &ids(), &mut Stream::new(0, "test"));
         let words = 48_000.0;
         let share = |count: usize, of: f64| count as f64 / of;
         let rows: Vec<usize> = batch.rows.iter().map(|&row| row as usize).collect();
@@ -160,7 +177,7 @@ mod tests {
         one.push([1, 7]);
         let masking = Masking { rate: 0.01, hidden: 1.0, random: 0.0 };
         for seed in 0..20 {
-            let batch = MaskedBatch::new(&one, &masking, IDS, &mut Stream::new(seed, "test"));
+            let batch = MaskedBatch::new(&one, &masking, &ids(), &mut Stream::new(seed, "test"));
             assert_eq!((batch.rows, batch.labels, batch.ids), (vec![1], vec![7], vec![1, 3]));
         }
     }

@@ -1,7 +1,7 @@
 //! Distances and angles between models in weight space.
 //!
-//! Differences are taken and summed in `f64`, over eight running sums that are added in a fixed order, so that the compiler may use
-//! vectors and the result stays the same on every machine.
+//! Differences are taken and summed in `f64`, over eight running sums that are added in a fixed order, so
+//! that the compiler may use vectors and the result stays the same on every machine.
 
 use crate::{Error, Weights};
 
@@ -33,8 +33,8 @@ pub fn per_tensor(a: &Weights, b: &Weights) -> Result<Vec<(String, f64)>, Error>
     Ok(a.layout().entries().iter().map(distance).collect())
 }
 
-/// Cosine of two task vectors, `<a - base, b - base> / (|a - base| |b - base|)`, -1 to 1; `None` if either model is the base
-/// itself.
+/// Cosine of two task vectors, `<a - base, b - base> / (|a - base| |b - base|)`, -1 to 1; `None` if either
+/// model is the base itself.
 ///
 /// # Errors
 /// As [`l2`], for all three.

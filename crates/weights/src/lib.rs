@@ -10,6 +10,7 @@ mod tensors;
 
 pub mod distance;
 pub mod interpolate;
+pub mod merges;
 pub mod soups;
 
 pub use layout::{Entry, Layout};

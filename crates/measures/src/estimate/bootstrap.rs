@@ -1,13 +1,15 @@
 //! The hierarchical bootstrap.
 //!
-//! A resample draws `P` pretraining seeds with replacement and, for each of them anew, its fine-tuning seeds with replacement: once for all
-//! rungs if these share their seeds. Pairs are never drawn; they follow their seeds, and a seed makes no pair with its copy
-//! ([`super::Statistic`]). With one pretraining seed only its fine-tuning seeds are drawn and the interval holds for that one alone.
+//! A resample draws `P` pretraining seeds with replacement and, for each of them anew, its fine-tuning seeds
+//! with replacement: once for all rungs if these share their seeds. Pairs are never drawn; they follow their
+//! seeds, and a seed makes no pair with its copy ([`super::Statistic`]). With one pretraining seed only its
+//! fine-tuning seeds are drawn and the interval holds for that one alone.
 //!
 //! - percentile: the `alpha` and `1 - alpha` quantiles of the resampled figures;
-//! - BCa (Efron 1987): the quantiles `Phi(z0 + (z0 + z)/(1 - a (z0 + z)))` with `z0 = Phi^-1(share of resampled figures below the observed one)` and the
-//!   acceleration `a = sum d^3 / (6 (sum d^2)^1.5)`, `d = mean - D_(i)`, from the jackknife over pretraining seeds where there are three or more, else over
-//!   fine-tuning seeds.
+//! - BCa (Efron 1987): the quantiles `Phi(z0 + (z0 + z)/(1 - a (z0 + z)))` with
+//!   `z0 = Phi^-1(share of resampled figures below the observed one)` and the acceleration
+//!   `a = sum d^3 / (6 (sum d^2)^1.5)`, `d = mean - D_(i)`, from the jackknife over pretraining seeds where
+//!   there are three or more, else over fine-tuning seeds.
 
 use random::Stream;
 
@@ -101,7 +103,8 @@ fn acceleration(sample: &Sample<'_>) -> f64 {
     acceleration_of(&groups.into_iter().flatten().collect::<Vec<_>>())
 }
 
-/// `sum d^3 / (6 (sum d^2)^1.5)` over the deviations of leave-one-out figures from their group's mean; 0 if there are none.
+/// `sum d^3 / (6 (sum d^2)^1.5)` over the deviations of leave-one-out figures from their group's mean; 0 if
+/// there are none.
 pub(crate) fn acceleration_of(groups: &[Vec<f64>]) -> f64 {
     let (mut squares, mut cubes) = (0.0, 0.0);
     for group in groups {
@@ -149,6 +152,29 @@ mod tests {
             assert!(found(1).lower < found(1).value && found(1).value < found(1).upper);
         }
     }
+
+    /// A change of these numbers changes reports: raise `estimate::VERSION` with it.
+    #[test]
+    fn golden() {
+        let options = Options { resamples: 200, ..Options::default() };
+        let found = [Interval::SeedT, Interval::Percentile, Interval::Bca].map(|interval| {
+            let found =
+                contrast(&ladder(3, 4), Statistic::PairMean, &[9], &[0], &options.with(interval)).unwrap();
+            [found.lower, found.upper]
+        });
+        for (found, expected) in found.iter().flatten().zip(GOLDEN) {
+            assert!((found - expected).abs() < 1e-9, "{found} is not {expected}: is `VERSION` raised?");
+        }
+    }
+
+    const GOLDEN: [f64; 6] = [
+        -1.6125341573924663,
+        1.2260585096035355,
+        -1.1799601202525185,
+        0.7844023991443697,
+        -1.2485919915274915,
+        0.7114271882432481,
+    ];
 
     /// For a mean of one cell the bootstrap's standard error is known: sqrt((K-1)/K) s/sqrt(K).
     #[test]

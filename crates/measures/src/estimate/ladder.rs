@@ -14,7 +14,8 @@ pub struct Cell {
     pub rung: u64,
     /// Fine-tuning seed and value of each run.
     pub runs: Vec<(u64, f64)>,
-    /// Both fine-tuning seeds and value of each pair. Pairs may be missing, such as those whose measure is undefined.
+    /// Both fine-tuning seeds and value of each pair. Pairs may be missing, such as those whose measure is
+    /// undefined.
     pub pairs: Vec<(u64, u64, f64)>,
 }
 
@@ -38,8 +39,8 @@ impl Ladder {
     /// Checks the cells. Their order, and that of their runs and pairs, does not matter.
     ///
     /// # Errors
-    /// [`Error::TooFew`] without cells, [`Error::Twice`] for a cell, run or pair that comes twice or a pair of a seed with itself,
-    /// [`Error::NotFinite`] for a value that is not a number.
+    /// [`Error::TooFew`] without cells, [`Error::Twice`] for a cell, run or pair that comes twice or a pair
+    /// of a seed with itself, [`Error::NotFinite`] for a value that is not a number.
     pub fn new(cells: &[Cell]) -> Result<Self, Error> {
         if cells.is_empty() {
             return Err(Error::TooFew { what: "cells", found: 0, needed: 1 });
@@ -152,8 +153,9 @@ pub(super) struct Sample<'a> {
 struct Family<'a> {
     pretraining: u64,
     cells: Vec<&'a Indexed>,
-    /// All cells have the same fine-tuning seeds. These are then drawn once for all rungs: a seed brings the same data order and head
-    /// to each, and what that does at one rung may correlate with what it does at another.
+    /// All cells have the same fine-tuning seeds. These are then drawn once for all rungs: a seed brings the
+    /// same data order and head to each, and what that does at one rung may correlate with what it does at
+    /// another.
     shared: bool,
 }
 
@@ -227,8 +229,9 @@ impl Sample<'_> {
         }
     }
 
-    /// The rows of a pretraining seed with one fine-tuning seed left out, grouped by what they jackknife: one group if all rungs share their
-    /// seeds, else one for each rung. `None` where a group has a row that is undefined.
+    /// The rows of a pretraining seed with one fine-tuning seed left out, grouped by what they jackknife: one
+    /// group if all rungs share their seeds, else one for each rung. `None` where a group has a row that is
+    /// undefined.
     pub(super) fn left_out_rows(&self, family: usize) -> Vec<Option<Vec<Row>>> {
         let whole = self.rows().swap_remove(family);
         let family = &self.families[family];
@@ -306,7 +309,7 @@ mod tests {
         assert_eq!(message(Statistic::Mean), "pretraining seed 1 has no rung 9");
         assert_eq!(
             message(Statistic::Sd),
-            "pretraining seed 0, rung 9: the statistic is not defined, there are too few runs or pairs"
+            "pretraining seed 0, rung 9: too few runs or pairs for the statistic"
         );
     }
 

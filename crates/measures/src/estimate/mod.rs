@@ -1,8 +1,9 @@
 //! Estimates over seeds, with intervals that respect how the seeds are nested.
 //!
-//! A study has `P` pretraining seeds; each has a checkpoint at every rung of a ladder; `K` fine-tuning seeds start from every checkpoint. So
-//! the independent units are few: runs of one checkpoint share its pretraining, and `K` seeds make `K(K-1)/2` pairs that are not independent at all. Every
-//! figure here has the form
+//! A study has `P` pretraining seeds; each has a checkpoint at every rung of a ladder; `K` fine-tuning seeds
+//! start from every checkpoint. So the independent units are few: runs of one checkpoint share its
+//! pretraining, and `K` seeds make `K(K-1)/2` pairs that are not independent at all. Every figure here has
+//! the form
 //!
 //! ```text
 //! f(p, r) = a statistic of the runs or pairs of one cell             (`Statistic`)
@@ -14,11 +15,13 @@
 //!
 //! # Which interval
 //!
-//! [`Interval::SeedT`] is the default: Student's t with `P - 1` degrees of freedom over the `D(p)`, never narrower than what the fine-tuning seeds
-//! alone leave open. The sample variance of the `D(p)` holds both sources of variance in their right proportion, whatever that is, so the interval is exact for normal
-//! `D(p)`, and its width is honest: with three pretraining seeds t is 4.3, not 1.96.
-//! [`Interval::Percentile`] is the hierarchical bootstrap (Davison and Hinkley 1997, 3.8; the multi-bootstrap of Sellam et al. 2022 where nested) and
-//! [`Interval::Bca`] its bias-corrected, accelerated form (Efron 1987). With three units at the upper level a bootstrap is too narrow.
+//! [`Interval::SeedT`] is the default: Student's t with `P - 1` degrees of freedom over the `D(p)`, never
+//! narrower than what the fine-tuning seeds alone leave open. The sample variance of the `D(p)` holds both
+//! sources of variance in their right proportion, whatever that is, so the interval is exact for normal
+//! `D(p)`, and its width is honest: with three pretraining seeds t is 4.3, not 1.96. [`Interval::Percentile`]
+//! is the hierarchical bootstrap (Davison and Hinkley 1997, 3.8; the multi-bootstrap of Sellam et al. 2022
+//! where nested) and [`Interval::Bca`] its bias-corrected, accelerated form (Efron 1987). With three units at
+//! the upper level a bootstrap is too narrow.
 //!
 #![doc = include_str!("coverage.md")]
 
@@ -56,9 +59,11 @@ pub enum Interval {
 pub enum Method {
     /// Student's t over the pretraining seeds.
     SeedT,
-    /// Student's t from the jackknife over fine-tuning seeds, where there is one pretraining seed: holds for that one alone.
+    /// Student's t from the jackknife over fine-tuning seeds, where there is one pretraining seed: holds for
+    /// that one alone.
     WithinT,
-    /// Exact chi-square for one standard deviation, where there is one pretraining seed: holds for that one alone.
+    /// Exact chi-square for one standard deviation, where there is one pretraining seed: holds for that one
+    /// alone.
     ChiSquare,
     /// Percentiles of the hierarchical bootstrap.
     Percentile,
@@ -149,8 +154,15 @@ impl Estimate {
         self.upper < x
     }
 
-    /// The interval cut to the values that the figure can take: an sd is not negative, an accuracy not above 1. Coverage does not
-    /// change.
+    /// The same on the scale of ratios: `exp` of the value and of both ends, for contrasts of [`Statistic::LogSd`]. The
+    /// standard error stays that of the logarithm.
+    #[must_use]
+    pub fn exponentiated(self) -> Self {
+        Self { value: self.value.exp(), lower: self.lower.exp(), upper: self.upper.exp(), ..self }
+    }
+
+    /// The interval cut to the values that the figure can take: an sd is not negative, an accuracy not above
+    /// 1. Coverage does not change.
     #[must_use]
     pub fn clamped(self, low: f64, high: f64) -> Self {
         Self { lower: self.lower.clamp(low, high), upper: self.upper.clamp(low, high), ..self }
@@ -179,8 +191,8 @@ pub fn mean_of(
     of_course(ladder, statistic, rungs, &mean, options)
 }
 
-/// The contrast late - early: the mean of the statistic over `late` rungs less that over `early` ones, within each pretraining seed,
-/// averaged over pretraining seeds.
+/// The contrast late - early: the mean of the statistic over `late` rungs less that over `early` ones, within
+/// each pretraining seed, averaged over pretraining seeds.
 ///
 /// # Errors
 /// As [`of_course`].
@@ -201,16 +213,18 @@ pub fn contrast(
     of_course(ladder, statistic, &rungs, &difference, options)
 }
 
-/// What a course over the rungs comes down to: from the pretraining seeds and, for each, the statistic at the rungs asked for, one figure for each
-/// pretraining seed. In a bootstrap a pretraining seed may come several times, with other rows.
+/// What a course over the rungs comes down to: from the pretraining seeds and, for each, the statistic at the
+/// rungs asked for, one figure for each pretraining seed. In a bootstrap a pretraining seed may come several
+/// times, with other rows.
 pub type Course<'a> = dyn Fn(&[u64], &[&[f64]]) -> Vec<f64> + 'a;
 
-/// Any figure of the form in the module's documentation: the mean over pretraining seeds of what `course` makes of the statistic at
-/// `rungs`.
+/// Any figure of the form in the module's documentation: the mean over pretraining seeds of what `course`
+/// makes of the statistic at `rungs`.
 ///
 /// # Errors
-/// [`Error::NoCell`] if a pretraining seed lacks one of the rungs, [`Error::Undefined`] if the statistic is not defined there (an sd
-/// of one run), [`Error::TooFew`] if there is nothing that an interval could rest on, [`Error::Level`].
+/// [`Error::NoCell`] if a pretraining seed lacks one of the rungs, [`Error::Undefined`] if the statistic is
+/// not defined there (an sd of one run), [`Error::TooFew`] if there is nothing that an interval could rest
+/// on, [`Error::Level`].
 pub fn of_course(
     ladder: &Ladder,
     statistic: Statistic,

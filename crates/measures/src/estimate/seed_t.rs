@@ -6,13 +6,16 @@
 //! half width = max( t(P-1) sd(D)/sqrt(P),  t(df_w) se_w )
 //! ```
 //!
-//! The first is exact for independent normal `D`: their sample variance estimates the variance between pretraining seeds plus that which fine-tuning
-//! leaves in each, in one. The second is what the fine-tuning seeds alone leave open: `se_w` is the jackknife over fine-tuning seeds (Tukey
-//! 1958; for pairs Arvesen 1969), summed over pretraining seeds, with `df_w = sum (K - 1)`. The true variance cannot be less, while three `D` that lie close together by luck
-//! suggest so. The maximum makes the interval at least as wide as the exact one, never narrower.
+//! The first is exact for independent normal `D`: their sample variance estimates the variance between
+//! pretraining seeds plus that which fine-tuning leaves in each, in one. The second is what the fine-tuning
+//! seeds alone leave open: `se_w` is the jackknife over fine-tuning seeds (Tukey 1958; for pairs Arvesen
+//! 1969), summed over pretraining seeds, with `df_w = sum (K - 1)`. The true variance cannot be less, while
+//! three `D` that lie close together by luck suggest so. The maximum makes the interval at least as wide as
+//! the exact one, never narrower.
 //!
-//! With one pretraining seed only the second is left: an interval for *that* pretraining run, which says nothing of others. A standard deviation
-//! at one rung then has the exact interval of the normal, `s sqrt((K-1)/chi2)`.
+//! With one pretraining seed only the second is left: an interval for *that* pretraining run, which says
+//! nothing of others. A standard deviation at one rung then has the exact interval of the normal,
+//! `s sqrt((K-1)/chi2)`.
 
 use super::ladder::{Row, Sample};
 use super::{Estimate, Method, Statistic, mean};
@@ -55,8 +58,9 @@ pub(super) fn estimate(sample: &Sample<'_>, level: f64) -> Result<Estimate, Erro
     Ok(found(value - half, value + half, se, Method::SeedT))
 }
 
-/// Standard error of the figure over fine-tuning seeds by the jackknife, `sqrt(sum_p (K-1)/K sum_k (D_(k) - mean)^2)`, and its degrees of
-/// freedom; `None` if some figure is undefined without a seed.
+/// Standard error of the figure over fine-tuning seeds by the jackknife,
+/// `sqrt(sum_p (K-1)/K sum_k (D_(k) - mean)^2)`, and its degrees of freedom; `None` if some figure is
+/// undefined without a seed.
 pub(super) fn within(sample: &Sample<'_>, rows: &[Row]) -> Option<(f64, f64)> {
     let (mut variance, mut df) = (0.0, 0.0);
     for group in left_out(sample, rows) {

@@ -2,17 +2,19 @@
 
 /// A statistic of one cell.
 ///
-/// Under resampling seed `i` counts `m_i` times. Pairs of a seed with its own copy are dropped: a copy agrees with itself and has
-/// no barrier, which would make the pairs look better, and the sd smaller, than they are. An sd is a pair measure too, since
-/// `s^2` is the mean over pairs of `(x_i - x_j)^2 / 2`: treated as one, the resampled `s^2` has mean `s^2`, where the usual bootstrap has
-/// `(K-1)/K s^2`.
+/// Under resampling seed `i` counts `m_i` times. Pairs of a seed with its own copy are dropped: a copy agrees
+/// with itself and has no barrier, which would make the pairs look better, and the sd smaller, than they are.
+/// An sd is a pair measure too, since `s^2` is the mean over pairs of `(x_i - x_j)^2 / 2`: treated as one,
+/// the resampled `s^2` has mean `s^2`, where the usual bootstrap has `(K-1)/K s^2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statistic {
     /// Mean over runs, `sum m_i x_i / sum m_i`.
     Mean,
-    /// Sample standard deviation over runs (divisor `K - 1`), `sqrt(sum_{i<j} m_i m_j (x_i - x_j)^2 / 2 / sum_{i<j} m_i m_j)`.
+    /// Sample standard deviation over runs (divisor `K - 1`),
+    /// `sqrt(sum_{i<j} m_i m_j (x_i - x_j)^2 / 2 / sum_{i<j} m_i m_j)`.
     Sd,
-    /// Natural logarithm of [`Statistic::Sd`]: its contrasts are ratios of sds, and its intervals keep to positive sds.
+    /// Natural logarithm of [`Statistic::Sd`]: its contrasts are ratios of sds, and its intervals keep to
+    /// positive sds.
     LogSd,
     /// Mean over pairs, `sum_{i<j} m_i m_j d_ij / sum_{i<j} m_i m_j`.
     PairMean,
@@ -24,8 +26,8 @@ impl Statistic {
         !matches!(self, Self::Mean)
     }
 
-    /// The statistic of `runs` `(seed index, value)` and `pairs` `(seed index, seed index, value)` when seed `i` counts
-    /// `counts[i]` times; `None` if that leaves nothing to count.
+    /// The statistic of `runs` `(seed index, value)` and `pairs` `(seed index, seed index, value)` when seed
+    /// `i` counts `counts[i]` times; `None` if that leaves nothing to count.
     pub(super) fn value(
         self,
         runs: &[(usize, f64)],
@@ -56,8 +58,8 @@ impl Statistic {
     }
 }
 
-/// The pair form in linear time: `sum_{i<j} m_i m_j (x_i - x_j)^2 = M sum m_i (x_i - mean)^2` with `M = sum m_i`, and
-/// `sum_{i<j} m_i m_j = (M^2 - sum m_i^2) / 2`.
+/// The pair form in linear time: `sum_{i<j} m_i m_j (x_i - x_j)^2 = M sum m_i (x_i - mean)^2` with
+/// `M = sum m_i`, and `sum_{i<j} m_i m_j = (M^2 - sum m_i^2) / 2`.
 fn sd(runs: &[(usize, f64)], counts: &[f64]) -> Option<f64> {
     let (mut total, mut squares, mut sum) = (0.0, 0.0, 0.0);
     for &(seed, value) in runs {
@@ -111,7 +113,8 @@ mod tests {
         }
     }
 
-    /// Over all 4^4 resamples of four seeds that hold two different ones, s^2 and the pair mean keep their values.
+    /// Over all 4^4 resamples of four seeds that hold two different ones, s^2 and the pair mean keep their
+    /// values.
     #[test]
     fn resampling_is_unbiased() {
         let values = [0.3, 1.9, -0.4, 5.0];

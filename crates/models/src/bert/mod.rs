@@ -14,7 +14,7 @@ mod layout;
 
 pub use config::Config;
 
-pub(crate) use buffers::Buffers;
+pub(crate) use buffers::{Buffers, site};
 pub(crate) use config::MODEL_TYPE;
 pub(crate) use layout::Bert;
 

@@ -4,4 +4,6 @@ pub(crate) mod collate;
 pub(crate) mod html;
 pub(crate) mod study;
 pub(crate) mod summarise;
+#[cfg(test)]
+mod synthetic;
 pub(crate) mod words;

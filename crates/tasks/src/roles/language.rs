@@ -1,6 +1,6 @@
 //! Words: what each token is, and how it is written.
 
-use serde_json::json;
+use crate::tokenizer_file::{Kind, TokenizerFile};
 
 /// A token id.
 pub(super) type Token = u32;
@@ -141,38 +141,7 @@ pub fn text(tokens: &[u32]) -> String {
 /// vocabulary is an error.
 #[must_use]
 pub fn tokenizer_json() -> String {
-    let special: Vec<_> = (0..=MASK)
-        .map(|id| {
-            json!({
-                "id": id, "content": VOCABULARY[id as usize], "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": false, "special": true,
-            })
-        })
-        .collect();
-    let template = |ids: &[&str]| -> Vec<serde_json::Value> {
-        let cls = json!({"SpecialToken": {"id": "[CLS]", "type_id": 0}});
-        let sequences = ids.iter().map(|id| json!({"Sequence": {"id": id, "type_id": 0}}));
-        std::iter::once(cls).chain(sequences).collect()
-    };
-    let vocabulary: serde_json::Map<_, _> =
-        VOCABULARY.iter().zip(0_u32..).map(|(&word, id)| (word.to_owned(), id.into())).collect();
-    let tokenizer = json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": special,
-        "normalizer": null,
-        "pre_tokenizer": {"type": "WhitespaceSplit"},
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": template(&["A"]),
-            "pair": template(&["A", "B"]),
-            "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [CLS], "tokens": ["[CLS]"]}},
-        },
-        "decoder": null,
-        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"},
-    });
-    format!("{tokenizer:#}\n")
+    TokenizerFile { vocabulary: &VOCABULARY, n_special: FIRST_WORD as usize, kind: Kind::Words }.to_json()
 }
 
 #[cfg(test)]

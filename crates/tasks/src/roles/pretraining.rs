@@ -10,8 +10,6 @@ use crate::{MaskedBatch, Masking};
 /// Sentences of the held-out text.
 pub const HELD_OUT: usize = 2_048;
 
-const IDS: MaskIds = MaskIds { mask: MASK, first_word: FIRST_WORD, end: VOCABULARY.len() as u32 };
-
 /// Fresh sentences of the language, for masked-token prediction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Source {
@@ -43,7 +41,8 @@ impl Source {
         for _ in 0..size {
             sequences.push(std::iter::once(CLS).chain(Latents::draw_text(stream).render()));
         }
-        MaskedBatch::new(&sequences, &self.masking, IDS, stream)
+        let ids = MaskIds { mask: MASK, special: (0..FIRST_WORD).collect(), end: VOCABULARY.len() as u32 };
+        MaskedBatch::new(&sequences, &self.masking, &ids, stream)
     }
 }
 

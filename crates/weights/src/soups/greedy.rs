@@ -1,8 +1,9 @@
-//! The greedy soup (Wortsman et al. 2022, algorithm 1): members are considered from best to worst by held-out score, and each stays
-//! if the soup with it scores well enough.
+//! The greedy soup (Wortsman et al. 2022, algorithm 1): members are considered from best to worst by held-out
+//! score, and each stays if the soup with it scores well enough.
 //!
-//! Costs `2n - 1` scorings for n members. A trial soup is the mean of the members kept and the candidate, formed anew in member
-//! order: it does not drift with the trials before it, and a greedy soup that keeps all is the uniform soup to the byte.
+//! Costs `2n - 1` scorings for n members. A trial soup is the mean of the members kept and the candidate,
+//! formed anew in member order: it does not drift with the trials before it, and a greedy soup that keeps all
+//! is the uniform soup to the byte.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +24,8 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// Whether a soup that scores `with` the candidate and `without` it keeps the candidate; a score that is not a number
-    /// never does.
+    /// Whether a soup that scores `with` the candidate and `without` it keeps the candidate; a score that is
+    /// not a number never does.
     fn keeps(self, with: f64, without: f64) -> bool {
         match self {
             Self::NotWorse => with >= without,
@@ -57,8 +58,8 @@ pub struct Considered {
     pub kept: bool,
 }
 
-/// Greedy soup of `members` under `score`, larger is better. Members of equal score are considered in the order given,
-/// those whose score is not a number last.
+/// Greedy soup of `members` under `score`, larger is better. Members of equal score are considered in the
+/// order given, those whose score is not a number last.
 ///
 /// # Errors
 /// [`Error::Empty`] without members, [`Error`] if two differ in structure, and whatever `score` fails with.

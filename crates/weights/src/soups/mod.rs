@@ -1,7 +1,7 @@
 //! Soups: one model out of several, averaged in weight space (Wortsman et al. 2022, "Model soups").
 //!
-//! Held-out scores select, larger is better; what a soup is judged by (a test set, anything out of distribution) must
-//! never select.
+//! Held-out scores select, larger is better; what a soup is judged by (a test set, anything out of
+//! distribution) must never select.
 
 pub mod greedy;
 pub mod random_order;

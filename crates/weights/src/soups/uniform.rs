@@ -14,8 +14,8 @@ const BLOCK: usize = 4096;
 /// The mean of `members`.
 ///
 /// # Errors
-/// [`Error::Empty`] without members; [`Error::Missing`], [`Error::Shape`] or [`Error::Structure`] if two do not hold the same
-/// tensors.
+/// [`Error::Empty`] without members; [`Error::Missing`], [`Error::Shape`] or [`Error::Structure`] if two do
+/// not hold the same tensors.
 pub fn soup(members: &[&Weights]) -> Result<Weights, Error> {
     let (first, others) = members.split_first().ok_or(Error::Empty)?;
     for other in others {

@@ -1,5 +1,5 @@
-//! WiSE-FT (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): the fine-tuned model pulled back towards the one it started from,
-//! `(1-alpha) theta_0 + alpha theta_1`.
+//! WiSE-FT (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): the fine-tuned model pulled back
+//! towards the one it started from, `(1-alpha) theta_0 + alpha theta_1`.
 
 use std::sync::Arc;
 

@@ -196,3 +196,27 @@ fn command(study: &Study) -> String {
         study.early_until, study.late_from
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::collate::rows::Summary;
+    use crate::report::synthetic::{Course, Size, study};
+
+    fn page_of(course: Course, size: Size) -> String {
+        let edition = Edition { key: "0123456789abcdef", tables: &[Summary::TABLE], method: "Intervals are intervals." };
+        page(&study(course, size), &edition).unwrap()
+    }
+
+    /// Writes pages to look at: `SAMEBASIN_PAGES=folder cargo test --release -p samebasin-stages pages -- --ignored`.
+    #[test]
+    #[ignore = "writes pages for people to look at"]
+    fn pages() {
+        let folder = std::path::PathBuf::from(std::env::var("SAMEBASIN_PAGES").unwrap());
+        for course in [Course::Falls, Course::Rises, Course::Flat, Course::Hump] {
+            std::fs::write(folder.join(format!("{course:?}.html")), page_of(course, Size::FULL)).unwrap();
+        }
+        let one = Size { pretraining: 1, soups: false, ladder: false, ..Size::FULL };
+        std::fs::write(folder.join("One.html"), page_of(Course::Falls, one)).unwrap();
+    }
+}

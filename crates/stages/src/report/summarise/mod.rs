@@ -2,6 +2,7 @@
 
 pub(crate) mod contrast;
 pub(crate) mod design;
+pub(crate) mod frames;
 pub(crate) mod interval;
 pub(crate) mod measure;
 

@@ -1,0 +1,279 @@
+//! The same models on candle's own operations and variables.
+//!
+//! Slower than the fused passes and written for sight: sequences are padded and masked, every operation is candle's,
+//! gradients come from its tape. It runs on any device and in `f64`, and the tests hold the fused passes to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candle_core::{D, DType, Device, Tensor, Var};
+use kernels::dropout::Mask;
+use weights::Layout;
+
+use crate::bert::site;
+use crate::{Config, Dropout, Error, Head, Inputs, Model, Targets, Tokens, bert};
+
+/// A model's parameters as candle variables.
+#[derive(Debug)]
+pub struct Composite {
+    config: Config,
+    head: Head,
+    layout: Arc<Layout>,
+    variables: BTreeMap<String, Var>,
+    dtype: DType,
+    device: Device,
+}
+
+impl Composite {
+    /// The model with these values, which are in the order of its layout.
+    ///
+    /// # Errors
+    /// [`Error::Candle`].
+    pub fn new(model: &Model, values: &[f32], dtype: DType, device: &Device) -> Result<Self, Error> {
+        let mut variables = BTreeMap::new();
+        for entry in model.layout().entries() {
+            let tensor = Tensor::from_slice(&values[entry.range()], entry.shape.as_slice(), device)?;
+            variables.insert(entry.name.clone(), Var::from_tensor(&tensor.to_dtype(dtype)?)?);
+        }
+        Ok(Self {
+            config: model.config().clone(),
+            head: model.head(),
+            layout: Arc::clone(model.layout()),
+            variables,
+            dtype,
+            device: device.clone(),
+        })
+    }
+
+    /// Parameters by name.
+    #[must_use]
+    pub fn variables(&self) -> &BTreeMap<String, Var> {
+        &self.variables
+    }
+
+    /// Sum of cross-entropies of a batch that [`Model::check`] accepts.
+    ///
+    /// # Errors
+    /// [`Error::Candle`].
+    pub fn loss(&self, inputs: &Inputs<'_>, targets: &Targets<'_>, dropout: Option<Dropout>) -> Result<Tensor, Error> {
+        let (logits, labels) = match targets {
+            Targets::Classes(labels) => (self.logits(inputs, dropout)?, labels),
+            Targets::MaskedTokens { rows, labels } => (self.masked_logits(inputs, rows, dropout)?, labels),
+        };
+        let labels = Tensor::from_slice(labels, labels.len(), &self.device)?.unsqueeze(1)?;
+        let top = logits.max_keepdim(D::Minus1)?.detach();
+        let shifted = logits.broadcast_sub(&top)?;
+        let normaliser = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
+        let chosen = shifted.gather(&labels, 1)?;
+        Ok((normaliser - chosen)?.sum_all()?)
+    }
+
+    /// Gradient of a loss in the order of the layout, zeros where it does not reach.
+    ///
+    /// # Errors
+    /// [`Error::Candle`].
+    pub fn gradient(&self, loss: &Tensor) -> Result<Vec<f32>, Error> {
+        let store = loss.backward()?;
+        let mut gradient = vec![0.0; self.layout.len()];
+        for entry in self.layout.entries() {
+            if let Some(found) = store.get(self.variable(&entry.name).as_tensor()) {
+                let found = found.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+                gradient[entry.range()].copy_from_slice(&found);
+            }
+        }
+        Ok(gradient)
+    }
+
+    /// Logits `[B, labels]` of a classifier.
+    ///
+    /// # Errors
+    /// [`Error::Candle`].
+    ///
+    /// # Panics
+    /// If the head is no classifier or the inputs are of another kind.
+    pub fn logits(&self, inputs: &Inputs<'_>, dropout: Option<Dropout>) -> Result<Tensor, Error> {
+        match (&self.config, inputs) {
+            (Config::Bert(config), Inputs::Tokens(tokens)) => {
+                let Head::Classification { .. } = self.head else { panic!("this model has no classifier") };
+                let batch = Padded::new(tokens, config);
+                let hidden = self.bert(config, &batch, dropout)?;
+                let firsts: Vec<u32> = (0..batch.n_sequences).map(|i| (i * batch.longest) as u32).collect();
+                let first = hidden.index_select(&Tensor::from_vec(firsts, batch.n_sequences, &self.device)?, 0)?;
+                let pooled = self.affine(&first, "bert.pooler.dense")?.tanh()?;
+                let rows: Vec<Option<u64>> = (0..batch.n_sequences as u64).map(Some).collect();
+                let dropped =
+                    self.drop(pooled, dropout, site::CLASSIFIER, config.classifier_dropout(), &rows)?;
+                self.affine(&dropped, "classifier")
+            }
+            (Config::Mlp(config), Inputs::Dense { values, width }) => {
+                let rows = values.len() / width;
+                let mut x = Tensor::from_slice(values, (rows, *width), &self.device)?.to_dtype(self.dtype)?;
+                for layer in 0..config.hidden_sizes.len() {
+                    x = self.affine(&x, &format!("layers.{layer}"))?.relu()?;
+                }
+                self.affine(&x, "classifier")
+            }
+            _ => panic!("inputs of another kind than the model's"),
+        }
+    }
+
+    /// Logits `[rows, vocabulary]` of masked tokens.
+    fn masked_logits(&self, inputs: &Inputs<'_>, rows: &[u32], dropout: Option<Dropout>) -> Result<Tensor, Error> {
+        let (Config::Bert(config), Inputs::Tokens(tokens)) = (&self.config, inputs) else {
+            panic!("inputs of another kind than the model's")
+        };
+        let batch = Padded::new(tokens, config);
+        let hidden = self.bert(config, &batch, dropout)?;
+        let places: Vec<u32> = rows.iter().map(|&row| batch.places[row as usize]).collect();
+        let hidden = hidden.index_select(&Tensor::from_vec(places, rows.len(), &self.device)?, 0)?;
+        let activated = self.affine(&hidden, "cls.predictions.transform.dense")?.gelu_erf()?;
+        let features = self.norm(&activated, "cls.predictions.transform.LayerNorm", config.layer_norm_eps)?;
+        let words = self.variable("bert.embeddings.word_embeddings.weight").as_tensor();
+        Ok(features.matmul(&words.t()?)?.broadcast_add(self.variable("cls.predictions.bias").as_tensor())?)
+    }
+
+    /// Hidden states `[sequences * longest, H]`.
+    fn bert(&self, config: &bert::Config, batch: &Padded, dropout: Option<Dropout>) -> Result<Tensor, Error> {
+        let (b, n, h) = (batch.n_sequences, batch.longest, config.hidden_size);
+        let (heads, size) = (config.num_attention_heads, h / config.num_attention_heads);
+        let look_up = |table: &str, ids: &[u32]| -> Result<Tensor, Error> {
+            let ids = Tensor::from_slice(ids, b * n, &self.device)?;
+            let table = self.variable(&format!("bert.embeddings.{table}_embeddings.weight"));
+            Ok(table.as_tensor().index_select(&ids, 0)?)
+        };
+        let sums = ((look_up("word", &batch.words)? + look_up("position", &batch.positions)?)?
+            + look_up("token_type", &batch.segments)?)?;
+        let mut x = self.norm(&sums, "bert.embeddings.LayerNorm", config.layer_norm_eps)?;
+        x = self.drop(x, dropout, site::EMBEDDINGS, config.hidden_dropout_prob, &batch.rows)?;
+        let bias = Tensor::from_slice(&batch.bias, (b, 1, 1, n), &self.device)?.to_dtype(self.dtype)?;
+        for layer in 0..config.num_hidden_layers {
+            let name = format!("bert.encoder.layer.{layer}");
+            let part = |part: &str| -> Result<Tensor, Error> {
+                let projected = self.affine(&x, &format!("{name}.attention.self.{part}"))?;
+                Ok(projected.reshape((b, n, heads, size))?.transpose(1, 2)?.contiguous()?)
+            };
+            let (q, k, v) = (part("query")?, part("key")?, part("value")?);
+            let scores = (q.matmul(&k.transpose(2, 3)?.contiguous()?)? / (size as f64).sqrt())?;
+            let scores = scores.broadcast_add(&bias)?;
+            let e = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
+            let p = e.broadcast_div(&e.sum_keepdim(D::Minus1)?)?;
+            let p = self.drop(
+                p.reshape((b * heads * n, n))?,
+                dropout,
+                site::probabilities(layer),
+                config.attention_probs_dropout_prob,
+                &batch.attention_rows(heads),
+            )?;
+            let context = p.reshape((b, heads, n, n))?.matmul(&v)?;
+            let context = context.transpose(1, 2)?.contiguous()?.reshape((b * n, h))?;
+            let end = |x: &Tensor, block: &str, residual: &Tensor, site: usize| -> Result<Tensor, Error> {
+                let branch = self.affine(x, &format!("{name}.{block}.dense"))?;
+                let branch = self.drop(branch, dropout, site, config.hidden_dropout_prob, &batch.rows)?;
+                self.norm(&(branch + residual)?, &format!("{name}.{block}.LayerNorm"), config.layer_norm_eps)
+            };
+            let middle = end(&context, "attention.output", &x, site::attention_output(layer))?;
+            let activated = self.affine(&middle, &format!("{name}.intermediate.dense"))?.gelu_erf()?;
+            x = end(&activated, "output", &middle, site::output(layer))?;
+        }
+        Ok(x)
+    }
+
+    fn affine(&self, x: &Tensor, name: &str) -> Result<Tensor, Error> {
+        let weight = self.variable(&format!("{name}.weight")).as_tensor();
+        let bias = self.variable(&format!("{name}.bias")).as_tensor();
+        Ok(x.matmul(&weight.t()?)?.broadcast_add(bias)?)
+    }
+
+    fn norm(&self, x: &Tensor, name: &str, epsilon: f64) -> Result<Tensor, Error> {
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + epsilon)?.sqrt()?;
+        let scaled = centred.broadcast_div(&deviation)?;
+        let weight = self.variable(&format!("{name}.weight")).as_tensor();
+        Ok(scaled.broadcast_mul(weight)?.broadcast_add(self.variable(&format!("{name}.bias")).as_tensor())?)
+    }
+
+    /// Dropout with the fused passes' masks. `rows` are rows of the mask's field; padding has none.
+    fn drop(
+        &self,
+        x: Tensor,
+        dropout: Option<Dropout>,
+        site: usize,
+        probability: f64,
+        rows: &[Option<u64>],
+    ) -> Result<Tensor, Error> {
+        let Some(dropout) = dropout.filter(|_| probability > 0.0) else { return Ok(x) };
+        let mask = Mask::new(dropout.site(site), probability as f32);
+        let width = x.dim(D::Minus1)?;
+        let mut multipliers = vec![1.0_f32; rows.len() * width];
+        for (row, values) in rows.iter().zip(multipliers.chunks_exact_mut(width)) {
+            if let Some(row) = row {
+                mask.apply_to_row(*row, values);
+            }
+        }
+        let multipliers = Tensor::from_vec(multipliers, (rows.len(), width), &self.device)?;
+        Ok((x * multipliers.to_dtype(self.dtype)?)?)
+    }
+
+    fn variable(&self, name: &str) -> &Var {
+        self.variables.get(name).unwrap_or_else(|| panic!("the layout has no tensor `{name}`"))
+    }
+}
+
+/// Sequences padded to the longest.
+struct Padded {
+    n_sequences: usize,
+    longest: usize,
+    words: Vec<u32>,
+    positions: Vec<u32>,
+    segments: Vec<u32>,
+    /// 0 at tokens, hugely negative at padding: added to attention scores.
+    bias: Vec<f32>,
+    /// Packed row of each padded place.
+    rows: Vec<Option<u64>>,
+    /// Padded place of each packed row.
+    places: Vec<u32>,
+}
+
+impl Padded {
+    fn new(tokens: &Tokens<'_>, config: &bert::Config) -> Self {
+        let lengths = tokens.starts.windows(2).map(|span| (span[1] - span[0]) as usize);
+        let (n_sequences, longest) = (tokens.len(), lengths.max().unwrap_or(0));
+        let n = n_sequences * longest;
+        let mut padded = Self {
+            n_sequences,
+            longest,
+            words: vec![config.pad_token_id.min(config.vocab_size as u32 - 1); n],
+            positions: vec![0; n],
+            segments: vec![0; n],
+            bias: vec![-1e9; n],
+            rows: vec![None; n],
+            places: Vec::with_capacity(tokens.ids.len()),
+        };
+        for (sequence, span) in tokens.starts.windows(2).enumerate() {
+            for (position, row) in (span[0]..span[1]).enumerate() {
+                let place = sequence * longest + position;
+                padded.words[place] = tokens.ids[row as usize];
+                padded.segments[place] = tokens.types[row as usize];
+                padded.positions[place] = position as u32;
+                padded.bias[place] = 0.0;
+                padded.rows[place] = Some(u64::from(row));
+                padded.places.push(place as u32);
+            }
+        }
+        padded
+    }
+
+    /// Rows of the field of attention masks, for `[sequences, heads, longest]`.
+    fn attention_rows(&self, heads: usize) -> Vec<Option<u64>> {
+        let mut rows = Vec::with_capacity(self.rows.len() * heads);
+        for sequence in self.rows.chunks_exact(self.longest.max(1)) {
+            for head in 0..heads as u64 {
+                rows.extend(sequence.iter().map(|row| row.map(|row| row * heads as u64 + head)));
+            }
+        }
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! Real text for pretraining.
+//!
+//! Files become one stream of tokens with marked document starts ([`Text`]), read by a WordPiece tokenizer that is
+//! trained on them ([`train_tokenizer`]) or brought along. A [`Source`] cuts segments from the stream and hides some
+//! of their tokens.
+
+mod pieces;
+mod wordpiece;
+mod text;
+mod segments;
+
+pub use segments::Source;
+pub use text::{Text, tokenize};
+pub use wordpiece::train_tokenizer;
+
+/// Changes whenever the same files and parameters yield another tokenizer, other tokens or other batches.
+pub const VERSION: u32 = 1;

@@ -1,0 +1,54 @@
+//! Tasks from anyone's files.
+//!
+//! A specification in TOML names the files, their columns and the labels:
+//!
+//! ```toml
+//! name = "qqp"
+//! labels = ["different", "duplicate"]
+//!
+//! [train]
+//! file = "glue/qqp.train.jsonl"       # .jsonl, .tsv, .csv or .parquet; or say `format`
+//! text = "question1"                  # columns
+//! text_b = "question2"
+//! label = "label"
+//! id = "idx"                          # else the number of the line
+//! map = { 0 = "different", 1 = "duplicate" }
+//!
+//! [val]                               # for choices
+//! file = "glue/qqp.valid.jsonl"
+//! text = "question1"
+//! text_b = "question2"
+//! label = "label"
+//! map = { 0 = "different", 1 = "duplicate" }
+//! sample = { seed = 1, take = 1000 }  # the first 1,000 of the file's rows in random order
+//!
+//! [split.id]                          # as many as you like
+//! file = "glue/qqp.valid.jsonl"
+//! text = "question1"
+//! text_b = "question2"
+//! label = "label"
+//! map = { 0 = "different", 1 = "duplicate" }
+//! sample = { seed = 1, skip = 1000, take = 4000 }  # the next 4,000: none of them is in `val`
+//!
+//! [split.ood]
+//! file = "paws-qqp/dev_and_test.tsv"
+//! text = "sentence1"
+//! text_b = "sentence2"
+//! label = "label"
+//! map = { 0 = "different", 1 = "duplicate" }
+//! case_value = "paws"                 # or `case`, a column
+//! ```
+//!
+//! `columns = ["source", "label", "mark", "text"]` names the columns of a file without a header; `drop = ["-"]` leaves
+//! out the rows with these labels. `[do.<name>.base]` and `[do.<name>.done]` are the two sides of an intervention, row
+//! by row.
+
+mod spec;
+mod format;
+mod assemble;
+
+pub use assemble::Prepared;
+pub use spec::{Format, Pair, Part, Sample, Spec};
+
+/// Changes whenever the same specification and files yield another task.
+pub const VERSION: u32 = 1;

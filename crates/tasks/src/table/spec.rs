@@ -1,0 +1,248 @@
+//! The specification: where a task's rows are and what their columns mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// A task's specification. See the [module](super) for an example.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Name of the task.
+    pub name: String,
+    /// Names of the labels, in order of their class index.
+    pub labels: Vec<String>,
+    /// What is trained on.
+    pub train: Part,
+    /// What choices are made on; becomes the split `val`.
+    pub val: Part,
+    /// What is evaluated on, by name.
+    #[serde(default)]
+    pub split: BTreeMap<String, Part>,
+    /// Interventions, by name.
+    #[serde(default, rename = "do")]
+    pub interventions: BTreeMap<String, Pair>,
+}
+
+/// The two sides of an intervention: row `i` of one belongs to row `i` of the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pair {
+    /// Before.
+    pub base: Part,
+    /// After.
+    pub done: Part,
+}
+
+/// One file, or a sample of its rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// The file, relative to the folder that the specification is read with.
+    pub file: String,
+    /// Its format, if its name does not tell.
+    pub format: Option<Format>,
+    /// Names of its columns, if it has no header (TSV, CSV).
+    pub columns: Option<Vec<String>>,
+    /// Column of the text, or of the first text of a pair.
+    pub text: String,
+    /// Column of the second text.
+    pub text_b: Option<String>,
+    /// Column of the label.
+    pub label: String,
+    /// Column of the example's name; else the number of the line (or row of a Parquet file), from 1.
+    pub id: Option<String>,
+    /// Column of the case.
+    pub case: Option<String>,
+    /// One case for all rows.
+    pub case_value: Option<String>,
+    /// Label names by what stands in the file. Without it the file holds label names.
+    pub map: Option<BTreeMap<String, String>>,
+    /// Rows with one of these in the label column are left out.
+    #[serde(default)]
+    pub drop: Vec<String>,
+    /// Which rows; else all.
+    pub sample: Option<Sample>,
+}
+
+/// `take` rows, after `skip` others, of a file's rows in the random order of `seed`: parts with one seed and ranges
+/// that do not overlap share no row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Seed of the order.
+    pub seed: u64,
+    /// Rows of the order to pass over.
+    #[serde(default)]
+    pub skip: usize,
+    /// Rows to take.
+    pub take: usize,
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// A JSON object on each line.
+    Jsonl,
+    /// Cells between tabs; a quote is a character like any other.
+    Tsv,
+    /// Cells between commas, quoted where they must be (RFC 4180).
+    Csv,
+    /// Parquet.
+    Parquet,
+}
+
+impl Spec {
+    /// Reads and checks a specification.
+    ///
+    /// # Errors
+    /// [`Error::Specification`] naming the part and what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let spec: Self = toml::from_str(text).map_err(|error| Error::Specification { reason: error.to_string() })?;
+        let wrong = |reason: String| Err(Error::Specification { reason });
+        if spec.labels.len() < 2 {
+            return wrong("`labels` must name at least two labels".into());
+        }
+        if spec.split.contains_key("val") {
+            return wrong("`split.val` is the section `[val]`".into());
+        }
+        for (name, part) in spec.parts() {
+            part.check(&spec.labels).or_else(|reason| wrong(format!("[{name}]: {reason}")))?;
+        }
+        Ok(spec)
+    }
+
+    /// All parts with the names of their sections.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (String, &Part)> {
+        let splits = self.split.iter().map(|(name, part)| (format!("split.{name}"), part));
+        let pairs = self.interventions.iter().flat_map(|(name, pair)| {
+            [(format!("do.{name}.base"), &pair.base), (format!("do.{name}.done"), &pair.done)]
+        });
+        [("train".to_owned(), &self.train), ("val".to_owned(), &self.val)].into_iter().chain(splits).chain(pairs)
+    }
+
+    /// The files that the specification names, each once, in order of their names.
+    #[must_use]
+    pub fn files(&self) -> BTreeSet<String> {
+        self.parts().map(|(_, part)| part.file.clone()).collect()
+    }
+}
+
+impl Part {
+    fn check(&self, labels: &[String]) -> Result<(), String> {
+        let path = Path::new(&self.file);
+        let inside = |component: Component| matches!(component, Component::Normal(_) | Component::CurDir);
+        if self.file.is_empty() || !path.components().all(inside) {
+            return Err(format!("file `{}` must be a path below the folder, without `..`", self.file));
+        }
+        self.format()?;
+        if self.case.is_some() && self.case_value.is_some() {
+            return Err("`case` and `case_value` exclude each other".into());
+        }
+        if self.sample.is_some_and(|sample| sample.take == 0) {
+            return Err("`sample` must take at least one row".into());
+        }
+        let unknown = self.map.iter().flatten().find(|(_, label)| !labels.contains(label));
+        if let Some((from, label)) = unknown {
+            return Err(format!("`map` sends `{from}` to `{label}`, but the labels are {}", names(labels)));
+        }
+        Ok(())
+    }
+
+    /// The format, by word or by the file's name.
+    pub(super) fn format(&self) -> Result<Format, String> {
+        let ending = Path::new(&self.file).extension().and_then(|ending| ending.to_str());
+        match (self.format, ending) {
+            (Some(format), _) => Ok(format),
+            (None, Some("jsonl")) => Ok(Format::Jsonl),
+            (None, Some("tsv")) => Ok(Format::Tsv),
+            (None, Some("csv")) => Ok(Format::Csv),
+            (None, Some("parquet")) => Ok(Format::Parquet),
+            (None, _) => Err(format!("the name of `{}` does not tell its `format`: jsonl, tsv, csv or parquet", self.file)),
+        }
+    }
+
+    /// The class index of what stands in the label column; `None` if the row is to be left out.
+    pub(super) fn label(&self, cell: &str, labels: &[String]) -> Result<Option<u32>, String> {
+        if self.drop.iter().any(|dropped| dropped == cell) {
+            return Ok(None);
+        }
+        let name = match &self.map {
+            None => cell,
+            Some(map) => map.get(cell).ok_or_else(|| {
+                let allowed: Vec<String> = map.keys().cloned().collect();
+                format!("label `{cell}` is not in `map`, which has {}", names(&allowed))
+            })?,
+        };
+        let index = labels.iter().position(|label| label == name);
+        let unknown = || format!("label `{cell}` is none of {}; give a `map`?", names(labels));
+        index.map(|index| Some(index as u32)).ok_or_else(unknown)
+    }
+}
+
+pub(super) fn names(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) const SPEC: &str = r#"
+        name = "test"
+        labels = ["no", "yes"]
+        [train]
+        file = "train.jsonl"
+        text = "a"
+        label = "y"
+        map = { 0 = "no", 1 = "yes" }
+        [val]
+        file = "val.tsv"
+        text = "a"
+        label = "y"
+        sample = { seed = 1, take = 2 }
+        [split.ood]
+        file = "val.tsv"
+        text = "a"
+        label = "y"
+        case_value = "rest"
+        sample = { seed = 1, skip = 2, take = 2 }
+    "#;
+
+    #[test]
+    fn a_specification_is_read() {
+        let spec = Spec::parse(SPEC).unwrap();
+        assert_eq!(spec.files().into_iter().collect::<Vec<_>>(), ["train.jsonl", "val.tsv"]);
+        assert_eq!(spec.train.label("1", &spec.labels), Ok(Some(1)));
+        assert_eq!(spec.val.label("yes", &spec.labels), Ok(Some(1)));
+        assert_eq!(spec.split["ood"].sample, Some(Sample { seed: 1, skip: 2, take: 2 }));
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        let message = |from: &str, to: &str| Spec::parse(&SPEC.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(message("text = \"a\"", "test = \"a\"").contains("unknown field `test`"));
+        assert!(message("label = \"y\"", "").contains("missing field `label`"));
+        assert!(message("1 = \"yes\"", "1 = \"maybe\"").contains("[train]: `map` sends `1` to `maybe`, but the labels are `no`, `yes`"));
+        assert!(message("train.jsonl", "train.json").contains("does not tell its `format`"));
+        assert!(message("train.jsonl", "../train.jsonl").contains("without `..`"));
+        assert!(message("train.jsonl", "/train.jsonl").contains("below the folder"));
+        assert!(message("[split.ood]", "[split.val]").contains("`split.val` is the section `[val]`"));
+        assert!(message("take = 2", "take = 0").contains("[val]: `sample` must take"));
+        assert!(message("case_value", "case = \"a\"\ncase_value").contains("exclude each other"));
+        assert!(message("\"no\", ", "").contains("at least two"));
+        assert!(message("name", "name name").contains("TOML parse error"));
+    }
+
+    #[test]
+    fn labels_outside_of_the_map_are_named() {
+        let spec = Spec::parse(SPEC).unwrap();
+        let message = |part: &Part, cell| part.label(cell, &spec.labels).unwrap_err();
+        assert_eq!(message(&spec.train, "2"), "label `2` is not in `map`, which has `0`, `1`");
+        assert_eq!(message(&spec.val, "0"), "label `0` is none of `no`, `yes`; give a `map`?");
+    }
+}
