@@ -235,7 +235,7 @@ mod tests {
         Ladder::new(&cells).unwrap()
     }
 
-    /// Abdi 2007 and scipy's documented examples: kendalltau([12, 2, 1, 12, 2], [1, 4, 7, 1, 0]) =
+    /// scipy's documented examples: kendalltau([12, 2, 1, 12, 2], [1, 4, 7, 1, 0]) =
     /// -0.47140452, spearmanr([1, 2, 3, 4, 5], [5, 6, 7, 8, 7]) = 0.82078268.
     #[test]
     fn published_vectors() {

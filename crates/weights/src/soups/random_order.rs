@@ -1,4 +1,4 @@
-//! The greedy soup in random order (Wortsman et al. 2022, appendix): members are considered in an order drawn
+//! The greedy soup in random order: members are considered in an order drawn
 //! from a seed instead of best first. It tells how much of a greedy soup is owed to starting from the best.
 //! `2n - 1` scorings for n members.
 

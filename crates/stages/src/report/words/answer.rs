@@ -26,8 +26,8 @@ pub(crate) fn answer(study: &Study) -> Answer {
     };
     let sentences = match verdict {
         Verdict::Unmeasured => vec![unmeasured(study)],
-        Verdict::Hump => vec![hump(study), sureness(study)],
-        _ => vec![contrast(study, verdict), sureness(study)],
+        Verdict::Hump => vec![hump(study), sureness(study, verdict)],
+        _ => vec![contrast(study, verdict), sureness(study, verdict)],
     };
     Answer { headline: headline.into(), sentences }
 }
@@ -46,28 +46,34 @@ fn unmeasured(study: &Study) -> String {
     }
 }
 
-/// The first sentence: the measure that shows the verdict best, from early to late.
-fn contrast(study: &Study, verdict: Verdict) -> String {
-    let contrasts = primary(study);
+/// The contrast that shows the verdict best: the first primary one that goes its way.
+fn told<'a>(study: &'a Study, verdict: Verdict) -> Option<(Measure, &'a Summary, Direction)> {
     let wanted = match verdict {
         Verdict::Falls | Verdict::Mixed => Direction::Less,
         Verdict::Rises => Direction::More,
         _ => Direction::Open,
     };
-    let Some((measure, row, _)) = contrasts.iter().find(|(_, _, direction)| *direction == wanted) else {
-        return String::new();
-    };
+    primary(study).into_iter().find(|(_, _, direction)| *direction == wanted)
+}
+
+/// The first sentence: that contrast, from early to late.
+fn contrast(study: &Study, verdict: Verdict) -> String {
+    let Some((measure, row, direction)) = told(study, verdict) else { return String::new() };
     let of = |kind| study.estimate(DEFAULT_ARM, kind, None, &measure.id);
     let values = match (of("early"), of("late")) {
         (Some(early), Some(late)) => format!(
             " goes from {} to {}: a change of {}",
             measure.show(early.estimate),
             measure.show(late.estimate),
-            change_text(measure, row)
+            change_text(&measure, row)
         ),
-        _ => format!(" changes by {}", change_text(measure, row)),
+        _ => format!(" changes by {}", change_text(&measure, row)),
     };
-    format!("From {} to {}, {}{values}.", rung_text(study, true), rung_text(study, false), explained(measure))
+    let null = match (direction, row.lower) {
+        (Direction::Open, Some(_)) => ", which may be none",
+        _ => "",
+    };
+    format!("From {} to {}, {}{values}{null}.", rung_text(study, true), rung_text(study, false), explained(&measure))
 }
 
 /// "early rungs (up to 300 steps, held-out loss 2.96)".
@@ -114,31 +120,39 @@ fn hump(study: &Study) -> String {
 }
 
 /// The last sentence: what the other primary measures say, and what the intervals are over.
-fn sureness(study: &Study) -> String {
-    let contrasts = primary(study);
-    let count = |wanted| contrasts.iter().filter(|(_, _, direction)| *direction == wanted).count();
-    let (less, more, open) = (count(Direction::Less), count(Direction::More), count(Direction::Open));
-    let each: Vec<String> =
-        contrasts.iter().map(|(measure, row, _)| format!("{} {}", measure.label, change_text(measure, row))).collect();
-    let n = contrasts.len();
-    let tally = match (less, more, open) {
-        (less, 0, 0) => format!("{} say less", all_of(less)),
-        (0, more, 0) => format!("{} say more", all_of(more)),
-        (0, 0, _) => format!("None of {} excludes no change", counted(n, "primary contrast")),
-        (less, 0, _) => format!("{less} of {} say less, the rest cannot tell", counted(n, "primary contrast")),
-        (0, more, _) => format!("{more} of {} say more, the rest cannot tell", counted(n, "primary contrast")),
-        (less, more, _) => format!("Of {}, {less} say less and {more} say more", counted(n, "primary contrast")),
+fn sureness(study: &Study, verdict: Verdict) -> String {
+    let told = told(study, verdict).filter(|_| verdict != Verdict::Hump);
+    let others: Vec<(Measure, &Summary, Direction)> = primary(study)
+        .into_iter()
+        .filter(|(measure, _, _)| told.as_ref().is_none_or(|(told, _, _)| told.id != measure.id))
+        .collect();
+    let direction = told.map_or(Direction::Open, |(_, _, direction)| direction);
+    let of = |wanted: Direction| -> Vec<String> {
+        let wanted = others.iter().filter(|(_, _, direction)| *direction == wanted);
+        wanted.map(|(measure, row, _)| format!("{} {}", measure.label, change_text(measure, row))).collect()
     };
-    format!("{tally} (late − early: {}); {}.", each.join("; "), seeds_text(study))
-}
-
-fn all_of(count: usize) -> String {
-    match count {
-        1 => "The one primary contrast does".into(),
-        2 => "Both primary contrasts".into(),
-        _ => format!("All {count} primary contrasts"),
+    let mut parts = Vec::new();
+    let mut part = |wanted: Direction, text: &str| {
+        let found = of(wanted);
+        if !found.is_empty() {
+            parts.push(format!("{text}: {}", listed(&found)));
+        }
+    };
+    match direction {
+        Direction::Open if verdict == Verdict::Hump => part(Direction::Open, "late less early rungs, no primary measure can tell"),
+        Direction::Open => part(Direction::Open, "the other primary measures cannot tell either"),
+        Direction::Less => {
+            part(Direction::Less, "other primary measures say less, too");
+            part(Direction::More, "against it, a primary measure says more");
+            part(Direction::Open, "undecided");
+        }
+        Direction::More => {
+            part(Direction::More, "other primary measures say more, too");
+            part(Direction::Open, "undecided");
+        }
     }
-    .replace("does say", "says")
+    parts.push(seeds_text(study));
+    format!("{}.", capitalised(&parts.join("; ")))
 }
 
 fn seeds_text(study: &Study) -> String {

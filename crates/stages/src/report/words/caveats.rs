@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::verdict::{Direction, direction, humps};
+use super::verdict::{Direction, Hump, direction, humps};
 use super::{capitalised, counted, listed};
+use crate::report::collate::rows::Summary;
 use crate::report::study::{DEFAULT_ARM, Study, steps_text};
 use crate::report::summarise::measure::{self, MEASURES, Measure, PRIMARY, Sign, shown};
 
@@ -67,33 +68,35 @@ fn few_seeds(study: &Study) -> Option<Caveat> {
 
 fn hump(study: &Study) -> Option<Caveat> {
     let humps = humps(study);
-    let of = |clear: bool| -> Vec<String> {
-        let told = humps.iter().filter(|hump| hump.clear == clear).map(|hump| {
-            let value = |estimate| hump.measure.show(estimate);
-            format!(
-                "{} ({} at {} steps; {} at the first rung, {} at the last)",
-                hump.measure.label,
-                value(hump.peak.estimate),
-                steps_text(hump.peak.step.unwrap_or(0)),
-                value(hump.first.estimate),
-                value(hump.last.estimate)
-            )
-        });
-        told.collect()
+    let (clear, unclear): (Vec<_>, Vec<_>) = humps.iter().partition(|hump| hump.clear);
+    let numbers = |hump: &&Hump<'_>| {
+        let value = |row: &Summary| hump.measure.show(row.estimate);
+        format!(
+            "{} ({} at {} steps; {} at the first rung, {} at the last)",
+            hump.measure.label,
+            value(hump.peak),
+            steps_text(hump.peak.step.unwrap_or(0)),
+            value(hump.first),
+            value(hump.last)
+        )
     };
-    let (clear, unclear) = (of(true), of(false));
-    let mut text = String::new();
-    if !clear.is_empty() {
-        text = format!("Path dependence is clearly largest inside the ladder for {}.", listed(&clear));
-    }
-    if !unclear.is_empty() {
-        let word = if clear.is_empty() { "Path dependence is largest inside the ladder for" } else { " The estimates also peak inside for" };
-        text += &format!("{word} {}, but not clearly above both ends.", listed(&unclear));
-    }
-    if text.is_empty() {
+    let name = |hump: &&Hump<'_>| hump.measure.label.to_string();
+    let (told, rest) = if clear.is_empty() { unclear.split_at(unclear.len().min(1)) } else { clear.split_at(clear.len().min(2)) };
+    if told.is_empty() {
         return None;
     }
-    text += " The contrast of late with early rungs was fixed beforehand; a straight trend would hide this shape.";
+    let mut text = format!(
+        "Path dependence {} inside the ladder for {}",
+        if clear.is_empty() { "seems largest (but not clearly above both ends)" } else { "is clearly largest" },
+        listed(&told.iter().map(numbers).collect::<Vec<_>>())
+    );
+    if !rest.is_empty() {
+        text += &format!("; likewise for {}", listed(&rest.iter().map(name).collect::<Vec<_>>()));
+    }
+    if !clear.is_empty() && !unclear.is_empty() {
+        text += &format!("; less clearly for {}", listed(&unclear.iter().map(name).collect::<Vec<_>>()));
+    }
+    text += ". The contrast of late with early rungs was fixed beforehand; a straight trend would hide this shape.";
     say("A hump, not a slope", text)
 }
 
@@ -242,7 +245,7 @@ fn soups(study: &Study) -> Option<Caveat> {
         study.estimate(DEFAULT_ARM, "early", None, &measure.id)?,
         study.estimate(DEFAULT_ARM, "late", None, &measure.id)?,
     );
-    let helps = |row: &crate::report::collate::rows::Summary| row.lower.is_some_and(|lower| lower > 0.0);
+    let helps = |row: &Summary| row.lower.is_some_and(|lower| lower > 0.0);
     if helps(late) {
         return None;
     }

@@ -25,7 +25,7 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
                   are the rungs that more than one arm has; bars are 95 % intervals."
             .into(),
         seeds: false,
-        rows: vec![Row { title: String::new(), size: "wide", panels }],
+        rows: vec![Row { title: String::new(), size: "wide", folded: false, panels }],
     })
 }
 

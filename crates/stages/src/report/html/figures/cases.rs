@@ -62,7 +62,7 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
                   panels have one scale."
             .into(),
         seeds: true,
-        rows: vec![Row { title: String::new(), size: "wide", panels }],
+        rows: vec![Row { title: String::new(), size: "wide", folded: false, panels }],
     })
 }
 

@@ -39,13 +39,14 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
         id: "interventions",
         title: "What moves the models".into(),
         finding: finding(&effects, &names, &steps, &rule),
-        caption: "Mean effect of changing one latent of the data-generating process on the predicted probabilities (0: none, 1: \
-                  total), by steps of pretraining, over all runs of a rung; small: standard deviation over runs. The last column \
-                  is the share of examples whose right label changes, which is what a model that follows the rule shows. \
-                  Sentences with shuffled words have no right label: there the rule's column says nothing."
-            .into(),
+        caption: format!(
+            "Mean effect of changing one latent of the data-generating process on the predicted probabilities (0: none, 1: \
+             total), by steps of pretraining, over all runs of a rung; small: standard deviation over runs. The last column \
+             is the share of examples whose right label changes, which is what a model that follows the rule shows.{}",
+            if names.contains(&"shuffle") { " Shuffled words have no right label: there the rule’s column says nothing." } else { "" }
+        ),
         seeds: false,
-        rows: vec![Row { title: String::new(), size: "table", panels: vec![table] }],
+        rows: vec![Row { title: String::new(), size: "table", folded: false, panels: vec![table] }],
     })
 }
 
@@ -85,7 +86,7 @@ fn finding(effects: &[&InterventionEffect], names: &[&str], steps: &[u64], rule:
         return String::new();
     }
     format!(
-        "The share of flipped predictions is, on average over the interventions, {} from the true rule's at {} steps and {} at {}.",
+        "The share of flipped predictions is, on average over the interventions, {} from the true rule’s at {} steps and {} at {}.",
         shown(then, 2),
         steps_text(first),
         shown(now, 2),

@@ -44,7 +44,7 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
             shown(high, 2)
         ),
         seeds: true,
-        rows: vec![Row { title: String::new(), size: "tiny", panels }],
+        rows: vec![Row { title: String::new(), size: "tiny", folded: false, panels }],
     })
 }
 

@@ -17,52 +17,47 @@ enum Against {
     Steps,
 }
 
-pub(crate) fn against_loss(study: &Study) -> Option<Figure> {
-    if study.ladder.is_empty() {
-        return None;
-    }
+/// The primary measures, by loss and by steps.
+pub(crate) fn primary(study: &Study) -> Option<Figure> {
+    let wanted = |measure: &Measure| PRIMARY.contains(&measure.id.as_ref());
+    let rows = [row(study, "By held-out loss: pretraining converges to the right", Against::Loss, wanted), row(study, "By steps", Against::Steps, wanted)];
     Some(Figure {
-        id: "loss",
-        title: "Every measure, as pretraining converges".into(),
-        finding: String::new(),
-        caption: "Pretraining converges to the right: the axis is the loss on held-out pretraining text, logarithmic and \
-                  falling. Line: mean over pretraining seeds; band: 95 % interval over seeds; dots: single pretraining \
-                  runs, at their own loss. Grey numbers are steps."
-            .into(),
-        seeds: true,
-        rows: rows(study, Against::Loss),
-    })
-}
-
-pub(crate) fn against_steps(study: &Study) -> Option<Figure> {
-    Some(Figure {
-        id: "steps",
-        title: "The same measures, by steps of pretraining".into(),
+        id: "primary",
+        title: "The primary measures along the ladder".into(),
         finding: String::new(),
         caption: format!(
-            "Steps are logarithmic, with 0 set apart at the left. Shaded: the early (at most {}) and the late (at least \
-             {}) rungs that the primary contrast compares.",
+            "Line: mean over pretraining seeds; band: 95 % interval over seeds; dots: single pretraining runs. The loss is that \
+             on held-out pretraining text, on a logarithmic axis that falls to the right; small numbers are steps. Steps are \
+             logarithmic too, with 0 set apart at the left; shaded are the early (at most {}) and late (at least {}) rungs \
+             that the primary contrast compares.",
             steps_text(study.early_until),
             steps_text(study.late_from)
         ),
         seeds: true,
-        rows: rows(study, Against::Steps),
+        rows: rows.into_iter().flatten().collect(),
     })
 }
 
-fn rows(study: &Study, against: Against) -> Vec<Row> {
-    let of = |title: &str, wanted: &dyn Fn(&Measure) -> bool| Row {
-        title: title.into(),
-        size: "wide",
-        panels: MEASURES
-            .iter()
-            .filter(|measure| wanted(measure))
-            .filter_map(|measure| panel(study, measure, against))
-            .collect(),
-    };
-    let primary = |measure: &Measure| PRIMARY.contains(&measure.id.as_ref());
-    let rows = [of("Primary measures", &primary), of("All others", &|measure| !primary(measure))];
-    rows.into_iter().filter(|row| !row.panels.is_empty()).collect()
+/// All other measures, by loss where it is known, and by steps to unfold.
+pub(crate) fn others(study: &Study) -> Option<Figure> {
+    let wanted = |measure: &Measure| !PRIMARY.contains(&measure.id.as_ref());
+    let by_loss = row(study, "", Against::Loss, wanted);
+    let by_steps = row(study, "The same by steps of pretraining", Against::Steps, wanted);
+    let by_steps = by_steps.map(|row| Row { folded: by_loss.is_some(), ..row });
+    Some(Figure {
+        id: "measures",
+        title: "All other measures".into(),
+        finding: String::new(),
+        caption: "As above: line, mean over pretraining seeds; band, 95 % interval; dots, single pretraining runs.".into(),
+        seeds: true,
+        rows: [by_loss, by_steps].into_iter().flatten().collect(),
+    })
+}
+
+fn row(study: &Study, title: &str, against: Against, wanted: impl Fn(&Measure) -> bool) -> Option<Row> {
+    let measures = MEASURES.iter().filter(|measure| wanted(measure));
+    let panels: Vec<String> = measures.filter_map(|measure| panel(study, measure, against)).collect();
+    (!panels.is_empty()).then(|| Row { title: title.into(), size: "wide", folded: false, panels })
 }
 
 fn panel(study: &Study, measure: &Measure, against: Against) -> Option<String> {
@@ -74,7 +69,7 @@ fn panel(study: &Study, measure: &Measure, against: Against) -> Option<String> {
     let reading = match measure.sign {
         Sign::Higher => "higher: the path matters less",
         Sign::Lower => "lower: the path matters less",
-        Sign::Neither => "no statement about the path by itself",
+        Sign::Neither => "for comparison",
     };
     let mut panel = Panel::new(SIZE, MARGIN, &measure.label, reading);
     let values: Vec<f64> = rungs

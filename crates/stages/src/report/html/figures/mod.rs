@@ -34,6 +34,8 @@ pub(crate) struct Row {
     pub(crate) title: String,
     /// Size class of its panels: `wide`, `small`, `tiny` or `table`.
     pub(crate) size: &'static str,
+    /// Shown only when its title is opened.
+    pub(crate) folded: bool,
     /// Markup of each panel.
     pub(crate) panels: Vec<String>,
 }
@@ -41,8 +43,8 @@ pub(crate) struct Row {
 /// All figures that the study has data for, in the order of the page.
 pub(crate) fn figures(study: &Study) -> Vec<Figure> {
     let all = [
-        measures::against_loss,
-        measures::against_steps,
+        measures::primary,
+        measures::others,
         cases::figure,
         paths::figure,
         matrices::figure,

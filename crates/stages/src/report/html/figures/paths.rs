@@ -8,8 +8,8 @@ use crate::report::study::{DEFAULT_ARM, Study, steps_text};
 use crate::report::summarise::measure::shown;
 use crate::report::words::capitalised;
 
-const SIZE: (f64, f64) = (168.0, 152.0);
-const MARGIN: Area = Area { left: 36.0, top: 36.0, right: 6.0, bottom: 20.0 };
+const SIZE: (f64, f64) = (144.0, 138.0);
+const MARGIN: Area = Area { left: 30.0, top: 36.0, right: 4.0, bottom: 20.0 };
 
 /// What is drawn along a line.
 struct Quantity {
@@ -59,7 +59,7 @@ fn row(study: &Study, points: &[&PathPoint], split: &str, quantity: &Quantity) -
     let (_, high) = roomy(&values);
     let steps = study.steps(DEFAULT_ARM);
     let panels = steps.iter().filter_map(|&step| panel(study, &here, step, quantity, (0.0, high))).collect();
-    Some(Row { title: format!("{} on {split}", capitalised(quantity.name)), size: "small", panels })
+    Some(Row { title: format!("{} on {split}", capitalised(quantity.name)), size: "small", folded: false, panels })
 }
 
 fn panel(study: &Study, points: &[&PathPoint], step: u64, quantity: &Quantity, domain: (f64, f64)) -> Option<String> {

@@ -11,13 +11,13 @@ use crate::report::study::{DEFAULT_ARM, Study, primary_ood, steps_text};
 use crate::report::summarise::measure::shown;
 
 const SIZE: (f64, f64) = (500.0, 250.0);
-const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 128.0, bottom: 36.0 };
+const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 168.0, bottom: 36.0 };
 
 pub(crate) fn figure(study: &Study) -> Option<Figure> {
     let soups: Vec<&SoupScore> = study.soups.iter().filter(|soup| soup.arm == DEFAULT_ARM).collect();
     let ood = primary_ood(soups.iter().map(|soup| soup.split.as_str()));
     let splits: Vec<&str> = ood.into_iter().chain(soups.iter().any(|soup| soup.split == "id").then_some("id")).collect();
-    let panels: Vec<String> = splits.iter().filter_map(|split| panel(study, &soups, split)).collect();
+    let panels: Vec<String> = splits.iter().filter_map(|split| panel(&soups, split)).collect();
     if panels.is_empty() {
         return None;
     }
@@ -30,7 +30,7 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
                   The best run is chosen on the split itself: an oracle."
             .into(),
         seeds: false,
-        rows: vec![Row { title: String::new(), size: "half", panels }],
+        rows: vec![Row { title: String::new(), size: "half", folded: false, panels }],
     })
 }
 
@@ -46,7 +46,7 @@ fn signed(value: f64) -> String {
     if value > 0.0 { format!("+{text}") } else { text }
 }
 
-fn panel(study: &Study, soups: &[&SoupScore], split: &str) -> Option<String> {
+fn panel(soups: &[&SoupScore], split: &str) -> Option<String> {
     let here: Vec<&&SoupScore> = soups.iter().filter(|soup| soup.split == split).collect();
     // The mean and the best run come from the soups' own gains.
     let mut sums: BTreeMap<(String, u64), (f64, f64)> = BTreeMap::new();
