@@ -100,8 +100,7 @@ unsafe fn update_lanes<V: Lanes>(
 ) {
     // SAFETY: the caller vouches for the index.
     unsafe {
-        let (p, m, v) =
-            (values.as_mut_ptr().add(i), means.as_mut_ptr().add(i), squares.as_mut_ptr().add(i));
+        let (p, m, v) = (values.as_mut_ptr().add(i), means.as_mut_ptr().add(i), squares.as_mut_ptr().add(i));
         let g = V::load(gradient.as_ptr().add(i)) * V::splat(constants.scale);
         let mean = V::load(m).mul_add(V::splat(constants.betas[0]), g * V::splat(constants.news[0]));
         let square = V::load(v).mul_add(V::splat(constants.betas[1]), g * g * V::splat(constants.news[1]));
@@ -152,8 +151,16 @@ mod tests {
             }
             let constants = Constants {
                 keep: (1.0 - 0.01 * weight_decay) as f32,
-                rate: if bias_correction { (0.01 / (1.0 - 0.9_f64.powi(number as i32))) as f32 } else { 0.01 },
-                root: if bias_correction { (1.0 / (1.0 - 0.98_f64.powi(number as i32)).sqrt()) as f32 } else { 1.0 },
+                rate: if bias_correction {
+                    (0.01 / (1.0 - 0.9_f64.powi(number as i32))) as f32
+                } else {
+                    0.01
+                },
+                root: if bias_correction {
+                    (1.0 / (1.0 - 0.98_f64.powi(number as i32)).sqrt()) as f32
+                } else {
+                    1.0
+                },
                 epsilon: 1e-6,
                 betas: [0.9, 0.98],
                 news: [0.1, 0.02],

@@ -116,7 +116,13 @@ pub fn forward(
             if m == 0 {
                 continue;
             }
-            product(p, padded(n), rows(heads.queries, q, m), rows(heads.keys, k, n).transposed(), Into::Overwrite);
+            product(
+                p,
+                padded(n),
+                rows(heads.queries, q, m),
+                rows(heads.keys, k, n).transposed(),
+                Into::Overwrite,
+            );
             softmax(p, n, heads.scale());
             let dropped = drop_some(p, padded(n), dropout, q, head, heads.count, scratch);
             let weights = Matrix::strided(dropped.unwrap_or(p), m, n, padded(n));
@@ -285,11 +291,14 @@ mod tests {
         let mut out = vec![0.0; *spans.queries.last().unwrap() as usize * width];
         for (q, m, k, n) in spans.iter() {
             for head in 0..heads.count {
-                let at = |rows: Rows, row: usize, i: usize| packed[rows.offset + row * rows.stride + head * size + i];
+                let at = |rows: Rows, row: usize, i: usize| {
+                    packed[rows.offset + row * rows.stride + head * size + i]
+                };
                 for i in q..q + m {
                     let e: Vec<f64> = (k..k + n)
                         .map(|j| {
-                            let dot: f64 = (0..size).map(|d| at(heads.queries, i, d) * at(heads.keys, j, d)).sum();
+                            let dot: f64 =
+                                (0..size).map(|d| at(heads.queries, i, d) * at(heads.keys, j, d)).sum();
                             (dot / (size as f64).sqrt()).exp()
                         })
                         .collect();

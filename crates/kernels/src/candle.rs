@@ -253,7 +253,8 @@ mod tests {
         assert_eq!(ours.dims(), theirs.dims());
         assert_close(&flat(&ours).unwrap(), &wide(&flat(&theirs).unwrap()), 1e-5);
         let weights = variable("output weights", ours.dims());
-        let gradients = [ours, theirs].map(|out| (out * weights.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap());
+        let gradients = [ours, theirs]
+            .map(|out| (out * weights.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap());
         for variable in variables {
             let [ours, theirs] =
                 gradients.each_ref().map(|store| flat(store.get(variable.as_tensor()).unwrap()).unwrap());
@@ -264,7 +265,8 @@ mod tests {
 
     #[test]
     fn layer_norm_is_its_composition() {
-        let (x, weight, bias) = (variable("x", &[3, 4, 24]), variable("weight", &[24]), variable("bias", &[24]));
+        let (x, weight, bias) =
+            (variable("x", &[3, 4, 24]), variable("weight", &[24]), variable("bias", &[24]));
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1).unwrap()).unwrap();
         let variance = (centred.sqr().unwrap().mean_keepdim(D::Minus1).unwrap() + 1e-5).unwrap();
         let scaled = centred.broadcast_div(&variance.sqrt().unwrap()).unwrap();
@@ -298,7 +300,14 @@ mod tests {
                 let rows = x.narrow(0, start, n).unwrap().reshape((n, 3, heads, size)).unwrap();
                 // [heads, n, size]
                 let part = |i: usize| {
-                    rows.narrow(1, i, 1).unwrap().squeeze(1).unwrap().transpose(0, 1).unwrap().contiguous().unwrap()
+                    rows.narrow(1, i, 1)
+                        .unwrap()
+                        .squeeze(1)
+                        .unwrap()
+                        .transpose(0, 1)
+                        .unwrap()
+                        .contiguous()
+                        .unwrap()
                 };
                 let keys = part(1).transpose(1, 2).unwrap().contiguous().unwrap();
                 let e = (part(0).matmul(&keys).unwrap() / (size as f64).sqrt()).unwrap().exp().unwrap();

@@ -180,6 +180,17 @@ mod tests {
     }
 
     #[test]
+    fn nan_is_not_hidden() {
+        for place in [0, 7, 9] {
+            let mut logits = [1.0; 10];
+            logits[place] = f32::NAN;
+            assert!(forward(&logits, &[3], 10).loss_sum.is_nan());
+            assert!(forward_backward(&mut logits, &[3], 10, 1.0).loss_sum.is_nan());
+            assert!(logits.iter().all(|x| x.is_nan()));
+        }
+    }
+
+    #[test]
     fn the_first_of_equals_counts() {
         let logits = [1.0, 2.0, 2.0, 0.0];
         assert_eq!(forward(&logits, &[1], 4).correct, 1);

@@ -43,7 +43,9 @@ fn control() -> u32 {
 fn set_control(register: u32) {
     // SAFETY: loads a value that `control` read, with two documented bits possibly set: no exception is unmasked and
     // the rounding stays to nearest.
-    unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const register, options(nostack, preserves_flags)) };
+    unsafe {
+        std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const register, options(nostack, preserves_flags))
+    };
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -1,4 +1,7 @@
 //! Elementary functions on lanes, accurate to a few units in the last place of `f32`.
+//!
+//! NaN goes in and comes out, so that a model that has diverged cannot look healthy: minimum and maximum give their
+//! second argument for NaN, and so the variable always stands second.
 
 use crate::lanes::Lanes;
 
@@ -8,7 +11,7 @@ use crate::lanes::Lanes;
 #[inline(always)]
 pub(crate) fn exp<V: Lanes>(x: V) -> V {
     const SMALLEST: f32 = -87.336_54;
-    let clamped = x.max(V::splat(SMALLEST)).min(V::splat(88.376_26));
+    let clamped = V::splat(88.376_26).min(V::splat(SMALLEST).max(x));
     let n = (clamped * V::splat(std::f32::consts::LOG2_E)).round();
     // ln(2) in two parts, the first with few enough bits that its multiples are exact.
     let r = n.mul_add(V::splat(-0.693_359_4), clamped);
@@ -26,10 +29,12 @@ pub(crate) fn exp<V: Lanes>(x: V) -> V {
 /// `tanh(x)`: the rational minimax approximation of degree 13 over 6 that Eigen uses.
 #[inline(always)]
 pub(crate) fn tanh<V: Lanes>(x: V) -> V {
-    let x = x.max(V::splat(-7.905_311)).min(V::splat(7.905_311));
+    let x = V::splat(7.905_311).min(V::splat(-7.905_311).max(x));
     let square = x * x;
     let mut p = V::splat(-2.760_768_5e-16);
-    for coefficient in [2.000_188e-13, -8.604_672e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619e-4, 4.893_525e-3] {
+    for coefficient in
+        [2.000_188e-13, -8.604_672e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619e-4, 4.893_525e-3]
+    {
         p = p.mul_add(square, V::splat(coefficient));
     }
     let mut q = V::splat(1.198_258_4e-6);
@@ -76,6 +81,7 @@ const MILLS: [f32; 9] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::dispatched;
     use crate::reference;
 
     /// Largest `|f(x) - g(x)| / (|g(x)| + floor)` over a grid.
@@ -87,6 +93,28 @@ mod tests {
                 (f64::from(f(x)) - truth).abs() / (truth.abs() + floor)
             })
             .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn nan_stays() {
+        dispatched! { fn all(values: &mut [f32; 24]) = body }
+        #[inline(always)]
+        fn body<V: Lanes>(values: &mut [f32; 24]) {
+            for i in (0..8).step_by(V::WIDTH) {
+                // SAFETY: `WIDTH` divides eight, and there are three times eight values.
+                unsafe {
+                    let (x, to) = (V::load(values.as_ptr().add(i)), values.as_mut_ptr());
+                    exp(x).store(to.add(i));
+                    tanh(x).store(to.add(8 + i));
+                    normal(x).0.store(to.add(16 + i));
+                }
+            }
+        }
+        for run in [all, body::<f32>] {
+            let mut values = [f32::NAN; 24];
+            run(&mut values);
+            assert!(values.iter().all(|x| x.is_nan()), "{values:?}");
+        }
     }
 
     #[test]

@@ -72,14 +72,21 @@ mod tests {
     fn sums_and_their_gradients() {
         let tokens = Tokens { words: &[2, 0, 2], segments: &[0, 0, 1], starts: &[0, 2, 3] };
         let words = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        let tables = Tables { words: &words[..], positions: &[10.0, 20.0, 30.0, 40.0], segments: &[0.0, 0.0, 0.5, 0.5] };
+        let tables = Tables {
+            words: &words[..],
+            positions: &[10.0, 20.0, 30.0, 40.0],
+            segments: &[0.0, 0.0, 0.5, 0.5],
+        };
         let mut out = [0.0; 6];
         forward(&mut out, tables, tokens, 2);
         assert_eq!(out, [15.0, 26.0, 31.0, 42.0, 15.5, 26.5]);
 
         let (mut d_words, mut d_positions, mut d_segments) = ([0.0; 6], [0.0; 4], [0.0; 4]);
-        let gradients =
-            Tables { words: &mut d_words[..], positions: &mut d_positions[..], segments: &mut d_segments[..] };
+        let gradients = Tables {
+            words: &mut d_words[..],
+            positions: &mut d_positions[..],
+            segments: &mut d_segments[..],
+        };
         backward(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], gradients, tokens, 2);
         assert_eq!(d_words, [3.0, 4.0, 0.0, 0.0, 6.0, 8.0]);
         assert_eq!(d_positions, [6.0, 8.0, 3.0, 4.0]);

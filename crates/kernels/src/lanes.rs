@@ -9,12 +9,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 ///
 /// All methods are `#[inline(always)]` so that they take on the instruction set of the function that they end up in.
 pub(crate) trait Lanes:
-    Copy
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
 {
     /// How many.
     const WIDTH: usize;
@@ -27,7 +22,9 @@ pub(crate) trait Lanes:
     unsafe fn store(self, to: *mut f32);
     /// `self * factor + term`, rounded once where the hardware can.
     fn mul_add(self, factor: Self, term: Self) -> Self;
+    /// The larger; `other` if either is NaN.
     fn max(self, other: Self) -> Self;
+    /// The smaller; `other` if either is NaN.
     fn min(self, other: Self) -> Self;
     fn abs(self) -> Self;
     fn sqrt(self) -> Self;

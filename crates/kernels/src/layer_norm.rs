@@ -216,7 +216,9 @@ mod tests {
         for row in s.chunks_exact(width) {
             let mean = row.iter().sum::<f64>() / width as f64;
             let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
-            out.extend((0..width).map(|j| weight[j] * (row[j] - mean) / (variance + EPSILON).sqrt() + bias[j]));
+            out.extend(
+                (0..width).map(|j| weight[j] * (row[j] - mean) / (variance + EPSILON).sqrt() + bias[j]),
+            );
         }
         out
     }
@@ -229,8 +231,9 @@ mod tests {
         let draw = |purpose, n| normals(1, purpose, n, 1.0);
         let (branch, residual, dy) = (draw("branch", n), draw("residual", n), draw("dy", n));
         let (bias, weight, shift) = (draw("bias", width), draw("weight", width), draw("shift", width));
-        let sums: Vec<f64> =
-            (0..n).map(|i| f64::from(branch[i]) + f64::from(bias[i % width]) + f64::from(residual[i])).collect();
+        let sums: Vec<f64> = (0..n)
+            .map(|i| f64::from(branch[i]) + f64::from(bias[i % width]) + f64::from(residual[i]))
+            .collect();
         let (wide_weight, wide_shift) = (wide(&weight), wide(&shift));
 
         let (mut x, mut y, mut reciprocals) = (branch, vec![0.0; n], vec![0.0; height]);

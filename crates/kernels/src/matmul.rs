@@ -148,9 +148,18 @@ fn small_body<V: Lanes>(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix
             let columns = width.min(n - column);
             // A panel of one vector if that is enough.
             let panel_width = if columns <= V::WIDTH { V::WIDTH } else { width };
+            // Packing pays where more than a few tiles use the panel.
+            let is_direct = b.column_stride == 1 && columns == panel_width && m <= 2 * ROWS;
             // SAFETY: rows `from..from + depth` and the `columns` from `column` on lie in `b`; the panel has room for
             // `DEPTH` rows of `PANEL >= panel_width` values.
-            unsafe { pack::<V>(panel, panel_width, b, from, depth, column, columns) };
+            let (panel, panel_row) = unsafe {
+                if is_direct {
+                    (b.values.as_ptr().add(from * b.row_stride + column), b.row_stride)
+                } else {
+                    pack::<V>(panel, panel_width, b, from, depth, column, columns);
+                    (panel.cast_const(), panel_width)
+                }
+            };
             let mut row = 0;
             while row < m {
                 let rows = ROWS.min(m - row);
@@ -161,6 +170,7 @@ fn small_body<V: Lanes>(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix
                     a_row: a.row_stride,
                     a_column: a.column_stride,
                     panel,
+                    panel_row,
                 };
                 // SAFETY: `c` has `rows` rows of `columns` values from here on, as `product` checked.
                 unsafe { tile.run::<V>(rows, columns, panel_width, place.at(row, column)) };
@@ -229,7 +239,7 @@ impl Place {
     }
 }
 
-/// A few rows of `A` against a packed panel of `B`.
+/// A few rows of `A` against a panel of `B`.
 #[derive(Clone, Copy)]
 struct Tile {
     depth: usize,
@@ -237,6 +247,7 @@ struct Tile {
     a_row: usize,
     a_column: usize,
     panel: *const f32,
+    panel_row: usize,
 }
 
 impl Tile {
@@ -283,7 +294,7 @@ impl Tile {
                     }
                 }
                 a = a.add(self.a_column);
-                b = b.add(N * V::WIDTH);
+                b = b.add(self.panel_row);
             }
         }
         if columns == N * V::WIDTH {
@@ -322,9 +333,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn naive(c: &[f32], a: Matrix<'_>, b: Matrix<'_>, into: Into) -> Vec<f64> {
-        let at = |m: &Matrix<'_>, i: usize, j: usize| {
-            f64::from(m.values[i * m.row_stride + j * m.column_stride])
-        };
+        let at =
+            |m: &Matrix<'_>, i: usize, j: usize| f64::from(m.values[i * m.row_stride + j * m.column_stride]);
         let mut truth = vec![0.0; a.rows * b.columns];
         for i in 0..a.rows {
             for j in 0..b.columns {
@@ -340,10 +350,8 @@ mod tests {
     fn check(m: usize, k: usize, n: usize, turned_a: bool, turned_b: bool, into: Into) {
         let (left, right) = (normals(1, "a", m * k, 1.0), normals(2, "b", k * n, 1.0));
         let old = normals(3, "c", m * n, 1.0);
-        let a =
-            if turned_a { Matrix::new(&left, k, m).transposed() } else { Matrix::new(&left, m, k) };
-        let b =
-            if turned_b { Matrix::new(&right, n, k).transposed() } else { Matrix::new(&right, k, n) };
+        let a = if turned_a { Matrix::new(&left, k, m).transposed() } else { Matrix::new(&left, m, k) };
+        let b = if turned_b { Matrix::new(&right, n, k).transposed() } else { Matrix::new(&right, k, n) };
         let truth = naive(&old, a, b, into);
         for run in [small, large, small_body::<f32>] {
             let mut c = old.clone();
@@ -372,38 +380,5 @@ mod tests {
         let mut c = [7.0; 5];
         product(&mut c, 3, Matrix::strided(&a, 2, 2, 3), Matrix::strided(&b, 2, 2, 4), Into::Overwrite);
         assert_eq!(c, [1.0, 2.0, 7.0, 3.0, 4.0]);
-    }
-}
-#[cfg(test)]
-mod speed {
-    use super::*;
-    use crate::reference::normals;
-    #[test]
-    #[ignore]
-    fn speed() {
-        for (m, k, n) in [(640,64,192),(640,64,64),(640,64,256),(640,256,64),(144,64,256),(144,64,53),(10,16,10),(10,10,16),(128,64,128),(128,128,64),(4096,128,384),(4096,256,1024),(4096,1024,256),(614,256,8000)] {
-            let (x, w, dy) = (normals(1, "a", m * k, 1.0), normals(2, "b", k * n, 1.0), normals(3, "c", m * n, 1.0));
-            for (what, run) in [("small", small as fn(&mut [f32], usize, Matrix, Matrix, Into)), ("large", large)] {
-                let mut y = vec![0.0; m * n];
-                let mut dx = vec![0.0; m * k];
-                let mut dw = vec![0.0; n * k];
-                let mut best = [f64::MAX; 3];
-                let reps = (200_000_000 / (m*k*n)).clamp(3, 20000);
-                for _ in 0..5 {
-                for j in 0..3 {
-                    let t = std::time::Instant::now();
-                    for _ in 0..reps {
-                        match j {
-                            0 => run(&mut y, n, Matrix::new(&x, m, k), Matrix::new(&w, n, k).transposed(), Into::Overwrite),
-                            1 => run(&mut dx, k, Matrix::new(&dy, m, n), Matrix::new(&w, n, k), Into::Overwrite),
-                            _ => run(&mut dw, k, Matrix::new(&dy, m, n).transposed(), Matrix::new(&x, m, k), Into::Add),
-                        }
-                    }
-                    best[j] = best[j].min(t.elapsed().as_secs_f64() / reps as f64);
-                } }
-                let g = best.map(|b| (2.0 * (m*k*n) as f64 / b / 1e9) as u32);
-                println!("{m}x{k}x{n} {what}: fwd {} dx {} dw {} GFLOP/s", g[0], g[1], g[2]);
-            }
-        }
     }
 }

@@ -5,7 +5,8 @@ pub fn forward(values: &mut [f32], bias: &[f32]) {
     for row in values.chunks_exact_mut(bias.len()) {
         for (value, bias) in row.iter_mut().zip(bias) {
             let x = *value + bias;
-            *value = if x > 0.0 { x } else { 0.0 };
+            // NaN stays NaN.
+            *value = if x < 0.0 { 0.0 } else { x };
         }
     }
 }
@@ -15,7 +16,7 @@ pub fn backward(gradient: &mut [f32], output: &[f32], d_bias: &mut [f32]) {
     let width = d_bias.len();
     for (gradient, output) in gradient.chunks_exact_mut(width).zip(output.chunks_exact(width)) {
         for ((gradient, &output), d_bias) in gradient.iter_mut().zip(output).zip(d_bias.iter_mut()) {
-            *gradient = if output > 0.0 { *gradient } else { 0.0 };
+            *gradient = if output <= 0.0 { 0.0 } else { *gradient };
             *d_bias += *gradient;
         }
     }
@@ -33,5 +34,8 @@ mod tests {
         let (mut gradient, mut d_bias) = ([1.0, 2.0, 3.0, 4.0], [10.0, 10.0]);
         backward(&mut gradient, &y, &mut d_bias);
         assert_eq!((gradient, d_bias), ([1.0, 2.0, 3.0, 0.0], [14.0, 12.0]));
+        let mut y = [f32::NAN];
+        forward(&mut y, &[0.0]);
+        assert!(y[0].is_nan());
     }
 }

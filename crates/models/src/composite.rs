@@ -55,7 +55,12 @@ impl Composite {
     ///
     /// # Errors
     /// [`Error::Candle`].
-    pub fn loss(&self, inputs: &Inputs<'_>, targets: &Targets<'_>, dropout: Option<Dropout>) -> Result<Tensor, Error> {
+    pub fn loss(
+        &self,
+        inputs: &Inputs<'_>,
+        targets: &Targets<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, Error> {
         let (logits, labels) = match targets {
             Targets::Classes(labels) => (self.logits(inputs, dropout)?, labels),
             Targets::MaskedTokens { rows, labels } => (self.masked_logits(inputs, rows, dropout)?, labels),
@@ -98,7 +103,8 @@ impl Composite {
                 let batch = Padded::new(tokens, config);
                 let hidden = self.bert(config, &batch, dropout)?;
                 let firsts: Vec<u32> = (0..batch.n_sequences).map(|i| (i * batch.longest) as u32).collect();
-                let first = hidden.index_select(&Tensor::from_vec(firsts, batch.n_sequences, &self.device)?, 0)?;
+                let first =
+                    hidden.index_select(&Tensor::from_vec(firsts, batch.n_sequences, &self.device)?, 0)?;
                 let pooled = self.affine(&first, "bert.pooler.dense")?.tanh()?;
                 let rows: Vec<Option<u64>> = (0..batch.n_sequences as u64).map(Some).collect();
                 let dropped =
@@ -118,7 +124,12 @@ impl Composite {
     }
 
     /// Logits `[rows, vocabulary]` of masked tokens.
-    fn masked_logits(&self, inputs: &Inputs<'_>, rows: &[u32], dropout: Option<Dropout>) -> Result<Tensor, Error> {
+    fn masked_logits(
+        &self,
+        inputs: &Inputs<'_>,
+        rows: &[u32],
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, Error> {
         let (Config::Bert(config), Inputs::Tokens(tokens)) = (&self.config, inputs) else {
             panic!("inputs of another kind than the model's")
         };

@@ -45,9 +45,7 @@ impl Head {
         let architecture = stated.architectures.unwrap_or_default().into_iter().next().unwrap_or_default();
         if architecture.ends_with("ForMaskedLM") || architecture.ends_with("ForPreTraining") {
             Ok(Self::MaskedLanguage)
-        } else if architecture.ends_with("ForSequenceClassification")
-            || architecture == mlp::ARCHITECTURE
-        {
+        } else if architecture.ends_with("ForSequenceClassification") || architecture == mlp::ARCHITECTURE {
             let labels = stated.id2label.map(|labels| labels.len()).or(stated.num_labels).unwrap_or(2);
             Ok(Self::Classification { labels })
         } else {
@@ -159,5 +157,9 @@ pub(crate) fn check_in(
     range: std::ops::Range<f64>,
     says: &'static str,
 ) -> Result<(), Error> {
-    if range.contains(&found) { Ok(()) } else { Err(Error::Range { field, found: found.to_string(), range: says }) }
+    if range.contains(&found) {
+        Ok(())
+    } else {
+        Err(Error::Range { field, found: found.to_string(), range: says })
+    }
 }

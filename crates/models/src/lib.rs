@@ -24,7 +24,6 @@ mod inputs;
 mod model;
 mod start;
 
-
 pub mod bert;
 pub mod composite;
 pub mod mlp;

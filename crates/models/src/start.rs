@@ -72,8 +72,7 @@ pub(crate) fn adopt(model: &Model, published: &Weights) -> Result<Weights, Error
         source.copy(entry, &mut weights.values[entry.range()])?;
     }
     // A body may come with heads that this model has not.
-    let is_strange =
-        |name: &str| model.layout().entry(name).is_none() && matches!(part(name), Part::Body);
+    let is_strange = |name: &str| model.layout().entry(name).is_none() && matches!(part(name), Part::Body);
     match source.tensors.keys().find(|name| is_strange(name)) {
         Some(name) => Err(weights::Error::Unexpected { name: name.clone() }.into()),
         None => Ok(weights),
@@ -130,7 +129,8 @@ impl<'a> Source<'a> {
 
 /// Checkpoints from before 2020 say `gamma` and `beta`; those of a bare body have no leading `bert.`.
 fn current_name(name: &str) -> String {
-    let name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");
+    let name =
+        name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");
     let is_bare = ["embeddings.", "encoder.", "pooler."].iter().any(|start| name.starts_with(start));
     if is_bare { format!("bert.{name}") } else { name }
 }

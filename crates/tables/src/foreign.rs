@@ -2,8 +2,8 @@
 
 use arrow::array::{Array, AsArray, PrimitiveArray};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
 use crate::{Columns, Error};
@@ -46,8 +46,12 @@ fn append_text(array: &dyn Array, column: &str, cells: &mut Vec<Option<String>>)
     }
     match array.data_type() {
         DataType::Utf8 => cells.extend(array.as_string::<i32>().iter().map(|cell| cell.map(str::to_owned))),
-        DataType::LargeUtf8 => cells.extend(array.as_string::<i64>().iter().map(|cell| cell.map(str::to_owned))),
-        DataType::Boolean => cells.extend(array.as_boolean().iter().map(|cell| cell.map(|truth| truth.to_string()))),
+        DataType::LargeUtf8 => {
+            cells.extend(array.as_string::<i64>().iter().map(|cell| cell.map(str::to_owned)))
+        }
+        DataType::Boolean => {
+            cells.extend(array.as_boolean().iter().map(|cell| cell.map(|truth| truth.to_string())))
+        }
         DataType::Int8 => numbers::<Int8Type>(array, cells),
         DataType::Int16 => numbers::<Int16Type>(array, cells),
         DataType::Int32 => numbers::<Int32Type>(array, cells),

@@ -26,15 +26,15 @@
 //! **Nothing else names arrow or parquet**, this crate knows no file and no column of anyone's, and it never trusts
 //! the bytes that it reads: sizes are checked before anything is decoded, and a parser's panic is an [`Error`].
 
-mod error;
-mod schema;
-mod rows;
 mod cell;
-mod write;
-mod guard;
-mod thrift;
-mod read;
+mod error;
 mod foreign;
+mod guard;
+mod read;
+mod rows;
+mod schema;
+mod thrift;
+mod write;
 
 pub use cell::Cell;
 pub use error::Error;

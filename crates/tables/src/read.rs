@@ -122,7 +122,8 @@ fn decode(bytes: &[u8], names: &[&str]) -> Result<Columns, Error> {
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let largest_page = check_pages(&bytes, builder.metadata(), &mask)?;
     let batch_rows = (MAX_BATCH / largest_page.max(1)).clamp(1, 8192) as usize;
-    let reader = builder.with_projection(mask).with_batch_size(batch_rows).build().map_err(|error| failed(&error))?;
+    let reader =
+        builder.with_projection(mask).with_batch_size(batch_rows).build().map_err(|error| failed(&error))?;
     let mut batches = Vec::new();
     let mut held = 0;
     for batch in reader {
@@ -136,7 +137,8 @@ fn decode(bytes: &[u8], names: &[&str]) -> Result<Columns, Error> {
 
 /// Walks the pages of the chosen columns and returns the size of the largest.
 fn check_pages(bytes: &[u8], metadata: &Arc<ParquetMetaData>, mask: &ProjectionMask) -> Result<u64, Error> {
-    let rows = u64::try_from(metadata.file_metadata().num_rows()).map_err(|_| corrupt("negative number of rows"))?;
+    let rows =
+        u64::try_from(metadata.file_metadata().num_rows()).map_err(|_| corrupt("negative number of rows"))?;
     check("number of rows", rows, MAX_ROWS)?;
     let (mut largest, mut decoded) = (0, 0);
     for group in metadata.row_groups() {

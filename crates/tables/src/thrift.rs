@@ -215,7 +215,10 @@ mod tests {
 
     #[test]
     fn refuses_deep_and_long_metadata() {
-        assert!(matches!(check_footer(&[0x1c; 4096]), Err(Error::TooLarge { what: "nesting of the metadata", .. })));
+        assert!(matches!(
+            check_footer(&[0x1c; 4096]),
+            Err(Error::TooLarge { what: "nesting of the metadata", .. })
+        ));
         let long = [0x19, 0xf5, 0xff, 0xff, 0xff, 0xff, 0x0f];
         assert!(matches!(check_footer(&long), Err(Error::TooLarge { what: "a list in the metadata", .. })));
     }

@@ -79,7 +79,7 @@ fn damaged_files_are_errors() {
     let mut stream = Stream::new(0, "damage");
     let (mut refused, mut read) = (0, 0);
     let mut count = |ok: bool| if ok { read += 1 } else { refused += 1 };
-    for _ in 0..30_000 {
+    for _ in 0..900_000 {
         let mut bytes = stream.choose(&files).clone();
         damage(&mut bytes, &mut stream);
         count(MixedRow::read(&bytes).is_ok());

@@ -111,7 +111,9 @@ impl Examples {
         if lens.iter().any(|&len| len != self.len()) {
             return wrong(format!("ids, texts, second texts, labels and cases number {lens:?}"));
         }
-        if let Some((id, label)) = self.ids.iter().zip(&self.labels).find(|(_, label)| **label as usize >= classes) {
+        if let Some((id, label)) =
+            self.ids.iter().zip(&self.labels).find(|(_, label)| **label as usize >= classes)
+        {
             return wrong(format!("example `{id}` has label {label}, but there are {classes} labels"));
         }
         let mut seen = BTreeSet::new();
@@ -136,9 +138,11 @@ impl Examples {
     pub fn to_parquet(&self) -> Result<Vec<u8>, Error> {
         let row = |index: usize| {
             let (text, text_b, values) = match &self.content {
-                Content::Text { first, second } => {
-                    (Some(first[index].clone()), second.as_ref().map(|second| second[index].clone()), Vec::new())
-                }
+                Content::Text { first, second } => (
+                    Some(first[index].clone()),
+                    second.as_ref().map(|second| second[index].clone()),
+                    Vec::new(),
+                ),
                 Content::Dense { values, width } => (None, None, values[index * width..][..*width].to_vec()),
             };
             let (id, case) = (self.ids[index].clone(), self.cases[index].clone());
@@ -158,7 +162,11 @@ impl Examples {
         let pairs = rows.iter().filter(|row| row.text_b.is_some()).count();
         let width = rows.first().map_or(0, |row| row.values.len());
         if let Some(row) = rows.iter().find(|row| row.values.len() != width) {
-            return Err(wrong(format!("example `{}` has {} numbers, the first {width}", row.id, row.values.len())));
+            return Err(wrong(format!(
+                "example `{}` has {} numbers, the first {width}",
+                row.id,
+                row.values.len()
+            )));
         }
         let (mut ids, mut labels, mut cases) = (Vec::new(), Vec::new(), Vec::new());
         let (mut first, mut second, mut values) = (Vec::new(), Vec::new(), Vec::new());
@@ -211,8 +219,10 @@ pub(crate) mod tests {
             cases: vec!["x".into(), "y".into(), "x".into()],
             ..single.clone()
         };
-        let dense =
-            Examples { content: Content::Dense { values: vec![0.5, 1.0, -2.0, 3.0, 4.0, 5.0], width: 2 }, ..single.clone() };
+        let dense = Examples {
+            content: Content::Dense { values: vec![0.5, 1.0, -2.0, 3.0, 4.0, 5.0], width: 2 },
+            ..single.clone()
+        };
         for examples in [single, pair, dense] {
             let bytes = examples.to_parquet().unwrap();
             assert_eq!(Examples::from_parquet(&bytes).unwrap(), examples);
@@ -235,6 +245,9 @@ pub(crate) mod tests {
             message(&|e| e.content = Content::Dense { values: vec![0.0, f32::NAN], width: 1 }),
             "val: example `1` holds NaN"
         );
-        assert!(message(&|e| e.content = Content::Dense { values: vec![0.0; 3], width: 1 }).contains("[2, 3, 2, 2, 2]"));
+        assert!(
+            message(&|e| e.content = Content::Dense { values: vec![0.0; 3], width: 1 })
+                .contains("[2, 3, 2, 2, 2]")
+        );
     }
 }

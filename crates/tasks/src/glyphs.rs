@@ -34,8 +34,8 @@ const PAIRS: usize = 400;
 
 /// Segments a to g of each digit, a in the lowest bit.
 const SEGMENTS: [u8; CLASSES] = [
-    0b011_1111, 0b000_0110, 0b101_1011, 0b100_1111, 0b110_0110, 0b110_1101, 0b111_1101, 0b000_0111, 0b111_1111,
-    0b110_1111,
+    0b011_1111, 0b000_0110, 0b101_1011, 0b100_1111, 0b110_0110, 0b110_1101, 0b111_1101, 0b000_0111,
+    0b111_1111, 0b110_1111,
 ];
 
 /// What decides a task.
@@ -93,7 +93,8 @@ impl Latents {
     pub fn render(&self) -> [f32; WIDTH] {
         let mut image = self.noise;
         for (row, column) in strokes(self.digit) {
-            let at = (2 + row).wrapping_add_signed(self.down) * SIDE + (3 + column).wrapping_add_signed(self.right);
+            let at = (2 + row).wrapping_add_signed(self.down) * SIDE
+                + (3 + column).wrapping_add_signed(self.right);
             if self.kept[at] {
                 image[at] += self.intensity;
             }
@@ -108,9 +109,13 @@ impl Latents {
 /// The pixels of a digit, as (row, column) of its 9 x 5 box.
 fn strokes(digit: usize) -> impl Iterator<Item = (usize, usize)> {
     let lit = move |segment: u32| SEGMENTS[digit] >> segment & 1 == 1;
-    let bars = [(0, 0), (6, 4), (3, 8)].into_iter().flat_map(|(segment, row)| (1..=3).map(move |column| (segment, row, column)));
+    let bars = [(0, 0), (6, 4), (3, 8)]
+        .into_iter()
+        .flat_map(|(segment, row)| (1..=3).map(move |column| (segment, row, column)));
     let posts = [(5, 0, 1), (1, 4, 1), (4, 0, 5), (2, 4, 5)];
-    let posts = posts.into_iter().flat_map(|(segment, column, top)| (top..top + 3).map(move |row| (segment, row, column)));
+    let posts = posts
+        .into_iter()
+        .flat_map(|(segment, column, top)| (top..top + 3).map(move |row| (segment, row, column)));
     bars.chain(posts).filter(move |&(segment, ..)| lit(segment)).map(|(_, row, column)| (row, column))
 }
 
@@ -153,12 +158,20 @@ pub fn task(params: &Params) -> Result<Task, Error> {
             ("cue-absent".into(), split("cue-absent", 1_000, &|_, _| None)),
         ]),
         interventions: BTreeMap::from([
-            ("cue".into(), intervention("cue", seed, |x, stream| {
-                Latents { cue: Some(other(x.digit, stream)), ..x.clone() }
-            })),
-            ("shape".into(), intervention("shape", seed, |x, stream| {
-                Latents { digit: other(x.digit, stream), ..x.clone() }
-            })),
+            (
+                "cue".into(),
+                intervention("cue", seed, |x, stream| Latents {
+                    cue: Some(other(x.digit, stream)),
+                    ..x.clone()
+                }),
+            ),
+            (
+                "shape".into(),
+                intervention("shape", seed, |x, stream| Latents {
+                    digit: other(x.digit, stream),
+                    ..x.clone()
+                }),
+            ),
         ]),
     };
     task.check()?;
@@ -218,6 +231,7 @@ fn draw(stream: &mut Stream, size: usize) -> LabelledBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::golden;
 
     fn picture(digit: usize) -> String {
         let mut box_ = [[' '; 5]; 9];
@@ -232,7 +246,10 @@ mod tests {
         assert_eq!(picture(2), " ###\n    #\n    #\n    #\n ###\n#\n#\n#\n ###");
         assert_eq!(picture(7), " ###\n    #\n    #\n    #\n\n    #\n    #\n    #\n");
         assert_eq!(picture(9), " ###\n#   #\n#   #\n#   #\n ###\n    #\n    #\n    #\n ###");
-        assert_eq!((0..10).map(|digit| strokes(digit).count()).collect::<Vec<_>>(), [18, 6, 15, 15, 12, 15, 18, 9, 21, 18]);
+        assert_eq!(
+            (0..10).map(|digit| strokes(digit).count()).collect::<Vec<_>>(),
+            [18, 6, 15, 15, 12, 15, 18, 9, 21, 18]
+        );
     }
 
     fn rows(examples: &Examples) -> Vec<&[f32]> {
@@ -294,11 +311,29 @@ mod tests {
         assert!(task(&Params { train: 0, ..params }).is_err());
     }
 
+    /// If this changes, `VERSION` must rise. Rounded, since logarithms and cosines differ in their last bits between
+    /// platforms.
+    #[test]
+    fn golden_images() {
+        let task = task(&Params::default()).unwrap();
+        let rounded = |examples: &Examples| -> Vec<i32> {
+            rows(examples).concat().iter().map(|pixel| (pixel * 1e3).round() as i32).collect()
+        };
+        let all: Vec<String> = task
+            .parts()
+            .map(|(name, examples)| format!("{name} {:?} {:?}", rounded(examples), examples.labels))
+            .collect();
+        assert_eq!(golden::hash(all.concat().as_bytes()), 0);
+    }
+
     #[test]
     fn the_pretraining_cue_means_nothing() {
         let batch = Source.held_out(10_000);
         let Encoded::Dense { values, width } = &batch.inputs else { panic!("dense") };
-        let right = values.chunks(*width).zip(&batch.labels).filter(|(image, label)| cue(image) == Some(**label as usize));
+        let right = values
+            .chunks(*width)
+            .zip(&batch.labels)
+            .filter(|(image, label)| cue(image) == Some(**label as usize));
         assert!((right.count() as f64 / 1e4 - 0.1).abs() < 0.01);
     }
 }

@@ -8,17 +8,17 @@
 //! **This crate knows no model.** Everything here is a function of parameters, a seed and, for [`table`] and
 //! [`corpus`], the bytes of files.
 
+pub mod corpus;
+mod encode;
 mod error;
 mod examples;
-mod task;
-mod encode;
-mod tokenizer_file;
-mod masking;
-mod source;
-pub mod roles;
 pub mod glyphs;
-pub mod corpus;
+mod masking;
+pub mod roles;
+mod source;
 pub mod table;
+mod task;
+mod tokenizer_file;
 
 pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, vocabulary_size};
 pub use error::Error;
@@ -26,3 +26,14 @@ pub use examples::{Content, Examples};
 pub use masking::{MaskedBatch, Masking};
 pub use source::{Batch, LabelledBatch, Source};
 pub use task::{Intervention, Task};
+
+/// Golden tests: outputs as hashes that stand in the tests, so that a change without a new version turns them red.
+#[cfg(test)]
+mod golden {
+    /// FNV-1a, 64 bits (Fowler, Noll and Vo).
+    pub(crate) fn hash(bytes: &[u8]) -> u64 {
+        bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+}

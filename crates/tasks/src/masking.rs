@@ -185,7 +185,9 @@ mod tests {
     #[test]
     fn parameters_are_checked() {
         assert!(Masking::BERT.check().is_ok());
-        for (rate, hidden, random) in [(0.0, 0.8, 0.1), (1.5, 0.8, 0.1), (0.1, 0.8, 0.3), (f64::NAN, 0.8, 0.1)] {
+        for (rate, hidden, random) in
+            [(0.0, 0.8, 0.1), (1.5, 0.8, 0.1), (0.1, 0.8, 0.3), (f64::NAN, 0.8, 0.1)]
+        {
             assert!(Masking { rate, hidden, random }.check().is_err());
         }
     }

@@ -42,13 +42,16 @@ impl Task {
         if self.labels.len() < 2 {
             return wrong("labels", format!("{} label(s) leave nothing to learn", self.labels.len()));
         }
-        if let Some(twice) = (1..self.labels.len()).find(|&index| self.labels[..index].contains(&self.labels[index])) {
+        if let Some(twice) =
+            (1..self.labels.len()).find(|&index| self.labels[..index].contains(&self.labels[index]))
+        {
             return wrong("labels", format!("label `{}` is named twice", self.labels[twice]));
         }
         for (part, examples) in self.parts() {
             examples.check(&part, self.labels.len())?;
             let (found, expected) = (examples.content.kind(), self.train.content.kind());
-            let width = |content: &Content| if let Content::Dense { width, .. } = content { *width } else { 0 };
+            let width =
+                |content: &Content| if let Content::Dense { width, .. } = content { *width } else { 0 };
             if found != expected || width(&examples.content) != width(&self.train.content) {
                 return wrong(&part, format!("these are {found}, but the training examples are {expected}"));
             }
@@ -104,7 +107,10 @@ mod tests {
         };
         assert_eq!(message(&|t| t.labels[1] = "no".into()), "labels: label `no` is named twice");
         assert_eq!(message(&|t| t.labels.truncate(1)), "labels: 1 label(s) leave nothing to learn");
-        assert_eq!(message(&|t| t.splits.get_mut("val").unwrap().labels[0] = 7).split(':').next(), Some("split.val"));
+        assert_eq!(
+            message(&|t| t.splits.get_mut("val").unwrap().labels[0] = 7).split(':').next(),
+            Some("split.val")
+        );
         let dense = Content::Dense { values: vec![1.0], width: 1 };
         assert_eq!(
             message(&|t| t.splits.get_mut("val").unwrap().content = dense.clone()),

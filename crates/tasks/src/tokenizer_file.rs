@@ -53,7 +53,14 @@ impl<W: AsRef<str>> TokenizerFile<'_, W> {
                     lowercase: true,
                 };
                 let decoder = Decoder::WordPiece { prefix: "##", cleanup: true };
-                (Some(normalizer), PreTokenizer::BertPreTokenizer, single, pair, vec![cls, sep], Some(decoder))
+                (
+                    Some(normalizer),
+                    PreTokenizer::BertPreTokenizer,
+                    single,
+                    pair,
+                    vec![cls, sep],
+                    Some(decoder),
+                )
             }
         };
         let vocab = Map(self.vocabulary.iter().map(AsRef::as_ref).zip(0_u32..).collect());
@@ -87,13 +94,11 @@ impl<W: AsRef<str>> TokenizerFile<'_, W> {
             post_processor: PostProcessor::TemplateProcessing {
                 single,
                 pair,
-                special_tokens: Map(
-                    names
-                        .into_iter()
-                        .map(special)
-                        .map(|(name, id)| (name, SpecialToken { id: name, ids: [id], tokens: [name] }))
-                        .collect(),
-                ),
+                special_tokens: Map(names
+                    .into_iter()
+                    .map(special)
+                    .map(|(name, id)| (name, SpecialToken { id: name, ids: [id], tokens: [name] }))
+                    .collect()),
             },
             decoder,
             model,
@@ -131,7 +136,12 @@ struct AddedToken<'a> {
 #[derive(serde::Serialize)]
 #[serde(tag = "type")]
 enum Normalizer {
-    BertNormalizer { clean_text: bool, handle_chinese_chars: bool, strip_accents: Option<bool>, lowercase: bool },
+    BertNormalizer {
+        clean_text: bool,
+        handle_chinese_chars: bool,
+        strip_accents: Option<bool>,
+        lowercase: bool,
+    },
 }
 
 #[derive(serde::Serialize)]
@@ -144,7 +154,11 @@ enum PreTokenizer {
 #[derive(serde::Serialize)]
 #[serde(tag = "type")]
 enum PostProcessor {
-    TemplateProcessing { single: Vec<Piece>, pair: Vec<Piece>, special_tokens: Map<&'static str, SpecialToken> },
+    TemplateProcessing {
+        single: Vec<Piece>,
+        pair: Vec<Piece>,
+        special_tokens: Map<&'static str, SpecialToken>,
+    },
 }
 
 #[derive(Clone, serde::Serialize)]

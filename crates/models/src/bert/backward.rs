@@ -29,7 +29,9 @@ impl Bert {
             let (before, rest) = layers.split_at(layer);
             let input = before.last().map_or(&embedding.out, |before| &before.output.out);
             let x = input.get(tokens.ids.len() * self.config.hidden_size);
-            self.layer_backward(values, layer, x, extent, dropout, gradient, &rest[0], gathered, gradients, scratch);
+            self.layer_backward(
+                values, layer, x, extent, dropout, gradient, &rest[0], gathered, gradients, scratch,
+            );
         }
         self.embed_backward(values, tokens, dropout, gradient, embedding, gradients);
     }
@@ -64,7 +66,8 @@ impl Bert {
         let drop = site_mask(site::output(layer), self.config.hidden_dropout_prob);
         let activated = buffers.activated.get(n_rows * f);
         let ends = (&places.output, &places.output_norm);
-        let d_branch = self.end_block_backward(values, ends, activated, f, drop, d, branch, gradient, &buffers.output);
+        let d_branch =
+            self.end_block_backward(values, ends, activated, f, drop, d, branch, gradient, &buffers.output);
         let d_inner = inner.room(n_rows * f);
         linear::input_gradient(d_inner, d_branch, &values[places.output.weight.clone()], f, Into::Overwrite);
         let derivative = buffers.derivative.get(n_rows * f);
@@ -77,7 +80,8 @@ impl Bert {
         let drop = site_mask(site::attention_output(layer), self.config.hidden_dropout_prob);
         let context = buffers.context.get(n_rows * h);
         let ends = (&places.attention_output, &places.attention_norm);
-        let d_branch = self.end_block_backward(values, ends, context, h, drop, d, branch, gradient, &buffers.attention);
+        let d_branch =
+            self.end_block_backward(values, ends, context, h, drop, d, branch, gradient, &buffers.attention);
         let d_context = inner.room(n_rows * h);
         let weight = &values[places.attention_output.weight.clone()];
         linear::input_gradient(d_context, d_branch, weight, h, Into::Overwrite);
@@ -137,7 +141,8 @@ impl Bert {
     ) -> &'b [f32] {
         let h = self.config.hidden_size;
         let (d_norm_weight, d_norm_bias) = norm.split_mut(gradient);
-        let (normalised, reciprocals) = (buffers.normalised.get(d.len()), buffers.reciprocals.get(d.len() / h));
+        let (normalised, reciprocals) =
+            (buffers.normalised.get(d.len()), buffers.reciprocals.get(d.len() / h));
         layer_norm::backward(d, normalised, reciprocals, norm.split(values).0, d_norm_weight, d_norm_bias);
         let d_branch = match drop {
             None => &*d,

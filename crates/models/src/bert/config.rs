@@ -161,7 +161,8 @@ impl Config {
             id2label: labels.clone().map(|labels| labels.into_iter().enumerate().collect()),
             initializer_range: self.initializer_range,
             intermediate_size: self.intermediate_size,
-            label2id: labels.map(|labels| labels.into_iter().enumerate().map(|(i, name)| (name, i)).collect()),
+            label2id: labels
+                .map(|labels| labels.into_iter().enumerate().map(|(i, name)| (name, i)).collect()),
             layer_norm_eps: self.layer_norm_eps,
             max_position_embeddings: self.max_position_embeddings,
             model_type: MODEL_TYPE,
@@ -259,10 +260,26 @@ mod tests {
     #[test]
     fn what_is_not_computed_is_named() {
         for (old, new, message) in [
-            ("\"gelu\"", "\"gelu_new\"", "configuration: `hidden_act` is \"gelu_new\", this program computes `gelu`"),
-            ("\"absolute\"", "\"relative_key\"", "configuration: `position_embedding_type` is \"relative_key\""),
-            ("\"num_attention_heads\": 2", "\"num_attention_heads\": 3", "configuration: `num_attention_heads` is 3"),
-            ("\"hidden_dropout_prob\": 0.1", "\"hidden_dropout_prob\": 1.0", "configuration: `hidden_dropout_prob`"),
+            (
+                "\"gelu\"",
+                "\"gelu_new\"",
+                "configuration: `hidden_act` is \"gelu_new\", this program computes `gelu`",
+            ),
+            (
+                "\"absolute\"",
+                "\"relative_key\"",
+                "configuration: `position_embedding_type` is \"relative_key\"",
+            ),
+            (
+                "\"num_attention_heads\": 2",
+                "\"num_attention_heads\": 3",
+                "configuration: `num_attention_heads` is 3",
+            ),
+            (
+                "\"hidden_dropout_prob\": 0.1",
+                "\"hidden_dropout_prob\": 1.0",
+                "configuration: `hidden_dropout_prob`",
+            ),
             ("\"hidden_size\": 128", "\"hidden_size\": -1", "configuration: "),
             ("\"bert\"", "\"gpt_neox\"", "configuration: `model_type` is `gpt_neox`"),
             ("\"vocab_size\": 30522", "\"vocab_size\": 0", "configuration: `vocab_size` is 0"),

@@ -59,7 +59,13 @@ impl Bert {
     }
 
     /// Sums of word, position and segment embeddings, normalised.
-    fn embed(&self, values: &[f32], tokens: &Tokens<'_>, dropout: Option<Dropout>, buffers: &mut NormBuffers) {
+    fn embed(
+        &self,
+        values: &[f32],
+        tokens: &Tokens<'_>,
+        dropout: Option<Dropout>,
+        buffers: &mut NormBuffers,
+    ) {
         let (h, n) = (self.config.hidden_size, tokens.ids.len());
         let places = &self.embeddings;
         let tables = embedding::Tables {

@@ -58,7 +58,12 @@ impl Bert {
         }
     }
 
-    pub(crate) fn logits<'b>(&self, values: &[f32], tokens: &Tokens<'_>, buffers: &'b mut Buffers) -> &'b [f32] {
+    pub(crate) fn logits<'b>(
+        &self,
+        values: &[f32],
+        tokens: &Tokens<'_>,
+        buffers: &'b mut Buffers,
+    ) -> &'b [f32] {
         let HeadPlaces::Classifier { labels, .. } = self.head else {
             panic!("a masked-language model was asked for the logits of classes");
         };
@@ -94,7 +99,14 @@ impl Bert {
     }
 
     /// Pooler and classifier: leaves the logits.
-    fn classify(&self, values: &[f32], n: usize, dropout: Option<Dropout>, mode: Mode, buffers: &mut Buffers) {
+    fn classify(
+        &self,
+        values: &[f32],
+        n: usize,
+        dropout: Option<Dropout>,
+        mode: Mode,
+        buffers: &mut Buffers,
+    ) {
         let HeadPlaces::Classifier { pooler, classifier, labels } = &self.head else { refuse() };
         let h = self.config.hidden_size;
         let Buffers { layers, head, .. } = buffers;

@@ -76,9 +76,14 @@ impl Bert {
         let words = layout.push("bert.embeddings.word_embeddings.weight", &[config.vocab_size, h]);
         let positions =
             layout.push("bert.embeddings.position_embeddings.weight", &[config.max_position_embeddings, h]);
-        let segments = layout.push("bert.embeddings.token_type_embeddings.weight", &[config.type_vocab_size, h]);
-        let embeddings =
-            Embeddings { words, positions, segments, norm: push_norm(layout, "bert.embeddings.LayerNorm", h) };
+        let segments =
+            layout.push("bert.embeddings.token_type_embeddings.weight", &[config.type_vocab_size, h]);
+        let embeddings = Embeddings {
+            words,
+            positions,
+            segments,
+            norm: push_norm(layout, "bert.embeddings.LayerNorm", h),
+        };
         let layers = (0..config.num_hidden_layers)
             .map(|i| {
                 let name = format!("bert.encoder.layer.{i}");
@@ -171,9 +176,8 @@ mod tests {
             "bert.encoder.layer.0.output.dense.bias [4]",
             "bert.encoder.layer.0.output.dense.weight [4, 8]",
         ];
-        let with = |more: &[&str]| -> Vec<String> {
-            body.iter().chain(more).map(|&name| name.to_owned()).collect()
-        };
+        let with =
+            |more: &[&str]| -> Vec<String> { body.iter().chain(more).map(|&name| name.to_owned()).collect() };
         assert_eq!(
             names(Head::MaskedLanguage),
             with(&[

@@ -93,8 +93,10 @@ fn check(model: &Model, inputs: &Inputs<'_>, targets: &Targets<'_>, dropout: Opt
             let oracle = Composite::new(model, &values, DType::F64, &Device::Cpu).unwrap();
             for entry in model.layout().entries() {
                 let variable = &oracle.variables[&entry.name];
-                let along = Tensor::from_slice(&along[entry.range()], entry.shape.as_slice(), &Device::Cpu).unwrap();
-                let moved = (variable.as_tensor() + (along.to_dtype(DType::F64).unwrap() * step).unwrap()).unwrap();
+                let along =
+                    Tensor::from_slice(&along[entry.range()], entry.shape.as_slice(), &Device::Cpu).unwrap();
+                let moved =
+                    (variable.as_tensor() + (along.to_dtype(DType::F64).unwrap() * step).unwrap()).unwrap();
                 variable.set(&moved).unwrap();
             }
             oracle.loss(inputs, targets, dropout).unwrap().to_scalar::<f64>().unwrap()
@@ -121,7 +123,9 @@ fn check(model: &Model, inputs: &Inputs<'_>, targets: &Targets<'_>, dropout: Opt
     // The gradient is added, and a used workspace gives the same bytes as a fresh one.
     let mut twice = gradient.clone();
     model.loss_and_gradient(&values, inputs, targets, dropout, SCALE, &mut twice, &mut workspace);
-    assert!(twice.iter().zip(&gradient).all(|(two, one)| (two - 2.0 * one).abs() <= 1e-4 * one.abs().max(1e-2)));
+    assert!(
+        twice.iter().zip(&gradient).all(|(two, one)| (two - 2.0 * one).abs() <= 1e-4 * one.abs().max(1e-2))
+    );
     let mut again = vec![0.0; values.len()];
     model.loss_and_gradient(&values, inputs, targets, dropout, SCALE, &mut again, &mut workspace);
     assert_eq!(again, gradient);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::collate::rows::{
-    InterventionEffect, MeasureCell, PairSplit, PathPoint, Rung, RunScore, SoupScore, Summary,
+    InterventionEffect, MeasureCell, PairSplit, PathPoint, RunScore, Rung, SoupScore, Summary,
 };
 
 /// The name of the arm that the others are compared with.
@@ -33,9 +33,18 @@ pub(crate) struct Study {
 
 impl Study {
     /// The estimate of a measure; `step` for kind `rung` only.
-    pub(crate) fn estimate(&self, arm: &str, kind: &str, step: Option<u64>, measure: &str) -> Option<&Summary> {
+    pub(crate) fn estimate(
+        &self,
+        arm: &str,
+        kind: &str,
+        step: Option<u64>,
+        measure: &str,
+    ) -> Option<&Summary> {
         let wanted = |row: &&Summary| {
-            row.arm == arm && row.kind == kind && row.measure == measure && (step.is_none() || row.step == step)
+            row.arm == arm
+                && row.kind == kind
+                && row.measure == measure
+                && (step.is_none() || row.step == step)
         };
         self.summary.iter().find(wanted)
     }
@@ -59,7 +68,8 @@ impl Study {
 
     /// Steps of the rungs that were fine-tuned from in an arm.
     pub(crate) fn steps(&self, arm: &str) -> Vec<u64> {
-        let steps: BTreeSet<u64> = self.runs.iter().filter(|run| run.arm == arm).map(|run| run.step).collect();
+        let steps: BTreeSet<u64> =
+            self.runs.iter().filter(|run| run.arm == arm).map(|run| run.step).collect();
         steps.into_iter().collect()
     }
 
@@ -123,8 +133,14 @@ mod tests {
 
     #[test]
     fn steps_are_readable() {
-        assert_eq!([0, 999, 1_000, 6_000, 1_234_567].map(steps_text), ["0", "999", "1,000", "6,000", "1,234,567"]);
-        assert_eq!([0, 300, 1_000, 1_500, 1_234, 2_000_000].map(steps_short), ["0", "300", "1k", "1.5k", "1234", "2M"]);
+        assert_eq!(
+            [0, 999, 1_000, 6_000, 1_234_567].map(steps_text),
+            ["0", "999", "1,000", "6,000", "1,234,567"]
+        );
+        assert_eq!(
+            [0, 300, 1_000, 1_500, 1_234, 2_000_000].map(steps_short),
+            ["0", "300", "1k", "1.5k", "1234", "2M"]
+        );
     }
 
     #[test]

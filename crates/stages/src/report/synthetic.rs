@@ -2,7 +2,7 @@
 
 use random::Stream;
 
-use super::collate::rows::{InterventionEffect, PairSplit, PathPoint, Rung, RunScore, SoupScore};
+use super::collate::rows::{InterventionEffect, PairSplit, PathPoint, RunScore, Rung, SoupScore};
 use super::study::{DEFAULT_ARM, Study};
 use super::summarise::frames::{Tables, observations};
 use super::summarise::summarise;
@@ -54,7 +54,7 @@ fn dependence(course: Course, rung: usize) -> f64 {
         Course::Falls => [0.7, 0.9, 0.85, 0.5, 0.25, 0.12, 0.1][rung],
         Course::Rises => [0.1, 0.12, 0.2, 0.3, 0.5, 0.7, 0.8][rung],
         Course::Flat => 0.5,
-        Course::Hump => [0.2, 0.5, 0.85, 0.9, 0.6, 0.5, 0.2][rung],
+        Course::Hump => [0.2, 0.3, 0.4, 0.9, 0.6, 0.35, 0.25][rung],
     }
 }
 
@@ -65,7 +65,11 @@ pub(crate) fn study(course: Course, size: Size) -> Study {
         early_until: 300,
         late_from: 2_000,
         arms: vec![DEFAULT_ARM.into()],
-        sources: vec![("evaluate".into(), 12), ("finetune".into(), 12), ("pretrain".into(), size.pretraining as usize)],
+        sources: vec![
+            ("evaluate".into(), 12),
+            ("finetune".into(), 12),
+            ("pretrain".into(), size.pretraining as usize),
+        ],
         ..Study::default()
     };
     for seed in 0..size.pretraining {
@@ -182,11 +186,15 @@ fn add_cell(study: &mut Study, place: &Place, size: Size, level: f64, rung: usiz
     if size.soups {
         let mean = accuracies.iter().sum::<f64>() / accuracies.len() as f64;
         let best = accuracies.iter().copied().fold(0.0, f64::max);
-        for (method, change) in
-            [("uniform", -0.16 * level), ("greedy", 0.03 * level), ("probability ensemble", 0.04), ("logit ensemble", 0.036)]
-        {
+        for (method, change) in [
+            ("uniform", -0.16 * level),
+            ("greedy", 0.03 * level),
+            ("probability ensemble", 0.04),
+            ("logit ensemble", 0.036),
+        ] {
             for (split, shift) in [("ood", 0.0), ("id", 1.0)] {
-                let accuracy = if shift > 0.0 { 0.996 } else { mean + change * (1.0 + 0.2 * stream.normal()) };
+                let accuracy =
+                    if shift > 0.0 { 0.996 } else { mean + change * (1.0 + 0.2 * stream.normal()) };
                 study.soups.push(SoupScore {
                     soup: format!("{method} {rung}"),
                     arm: place.arm.into(),
@@ -209,12 +217,21 @@ fn add_cell(study: &mut Study, place: &Place, size: Size, level: f64, rung: usiz
     }
 }
 
-fn add_pairs(study: &mut Study, place: &Place, size: Size, level: f64, accuracies: &[f64], stream: &mut Stream) {
+fn add_pairs(
+    study: &mut Study,
+    place: &Place,
+    size: Size,
+    level: f64,
+    accuracies: &[f64],
+    stream: &mut Stream,
+) {
     let name = |run: u64| format!("{} {} {} {run}", place.arm, place.seed, place.step);
     for a in 0..size.finetuning {
         for b in a + 1..size.finetuning {
-            let (bump, agreement) =
-                ((0.12 * level * (1.0 + 0.5 * stream.normal())).max(0.0), 0.985 - 0.22 * level + 0.02 * stream.normal());
+            let (bump, agreement) = (
+                (0.12 * level * (1.0 + 0.5 * stream.normal())).max(0.0),
+                0.985 - 0.22 * level + 0.02 * stream.normal(),
+            );
             for split in ["id", "ood"] {
                 let scale = if split == "id" { 0.5 } else { 1.0 };
                 let some = |value: f64| size.paths.then_some(value * scale);
@@ -239,11 +256,14 @@ fn add_pairs(study: &mut Study, place: &Place, size: Size, level: f64, accuracie
                     chance_corrected_agreement: Some(0.2 + 0.5 * level + 0.05 * stream.normal()),
                     jensen_shannon: Some((0.3 * level).clamp(0.0, 1.0)),
                     profile_distance: Some((0.02 + 0.06 * level * (1.0 + 0.3 * stream.normal())).max(0.0)),
-                    counterfactual_agreement: Some((0.96 - 0.12 * level + 0.01 * stream.normal()).clamp(0.0, 1.0)),
+                    counterfactual_agreement: Some(
+                        (0.96 - 0.12 * level + 0.01 * stream.normal()).clamp(0.0, 1.0),
+                    ),
                 });
                 for point in 0..if size.paths { 11 } else { 0 } {
                     let alpha = f64::from(point) / 10.0;
-                    let chord = (1.0 - alpha) * (1.0 - accuracies[a as usize]) + alpha * (1.0 - accuracies[b as usize]);
+                    let chord = (1.0 - alpha) * (1.0 - accuracies[a as usize])
+                        + alpha * (1.0 - accuracies[b as usize]);
                     let chord = if split == "id" { 0.006 } else { chord };
                     let error = chord + scale * bump * 4.0 * alpha * (1.0 - alpha);
                     study.paths.push(PathPoint {

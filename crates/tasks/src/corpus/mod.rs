@@ -5,9 +5,9 @@
 //! of their tokens.
 
 mod pieces;
-mod wordpiece;
-mod text;
 mod segments;
+mod text;
+mod wordpiece;
 
 pub use segments::Source;
 pub use text::{Text, tokenize};

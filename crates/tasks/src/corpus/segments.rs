@@ -5,7 +5,7 @@ use std::sync::Arc;
 use random::Stream;
 
 use super::Text;
-use crate::encode::parse;
+use crate::encode::{id_end, parse};
 use crate::masking::{MaskIds, Sequences};
 use crate::{Error, MaskedBatch, Masking};
 
@@ -27,10 +27,20 @@ impl Source {
     /// # Errors
     /// [`Error::Parameter`] if `length` leaves no room for text, `masking` is out of range or a text is empty;
     /// [`Error::Tokenizer`] if the tokenizer lacks one of `[CLS]`, `[SEP]` and `[MASK]`, or did not make the texts.
-    pub fn new(train: Text, held_out: Text, tokenizer_json: &[u8], length: usize, masking: Masking) -> Result<Self, Error> {
+    pub fn new(
+        train: Text,
+        held_out: Text,
+        tokenizer_json: &[u8],
+        length: usize,
+        masking: Masking,
+    ) -> Result<Self, Error> {
         masking.check()?;
         if length < 3 {
-            return Err(Error::Parameter { name: "length", value: length.to_string(), expected: "at least 3" });
+            return Err(Error::Parameter {
+                name: "length",
+                value: length.to_string(),
+                expected: "at least 3",
+            });
         }
         let tokenizer = parse(tokenizer_json)?;
         let id = |name: &str| {
@@ -38,7 +48,7 @@ impl Source {
             tokenizer.token_to_id(name).ok_or_else(missing)
         };
         let (cls, sep, mask) = (id("[CLS]")?, id("[SEP]")?, id("[MASK]")?);
-        let end = tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id + 1);
+        let end = id_end(&tokenizer)?;
         let added = tokenizer.get_added_tokens_decoder().into_iter();
         let mut special: Vec<u32> = added.filter(|(_, token)| token.special).map(|(id, _)| id).collect();
         special.extend([cls, sep, mask]);
@@ -90,9 +100,11 @@ impl Source {
 mod tests {
     use super::super::{tokenize, train_tokenizer};
     use super::*;
+    use crate::golden;
 
     fn source(length: usize) -> (Source, Text) {
-        let texts = ["the cat sat on the mat and the dog sat on the cat. ".repeat(40), "a dog\n\na cat".into()];
+        let texts =
+            ["the cat sat on the mat and the dog sat on the cat. ".repeat(40), "a dog\n\na cat".into()];
         let json = train_tokenizer(&texts, 60).unwrap();
         let text = tokenize(json.as_bytes(), &texts).unwrap();
         (Source::new(text.clone(), text.clone(), json.as_bytes(), length, Masking::BERT).unwrap(), text)
@@ -116,9 +128,11 @@ mod tests {
         assert_eq!(batch.starts.len(), 65);
         let documents: Vec<&[u32]> = text.documents().collect();
         for sequence in plain(&batch) {
-            let (inner, (first, last)) = (&sequence[1..sequence.len() - 1], (sequence[0], sequence[sequence.len() - 1]));
+            let (inner, (first, last)) =
+                (&sequence[1..sequence.len() - 1], (sequence[0], sequence[sequence.len() - 1]));
             assert_eq!((first, last), (2, 3));
-            let home = documents.iter().find(|document| document.windows(inner.len()).any(|window| window == inner));
+            let home =
+                documents.iter().find(|document| document.windows(inner.len()).any(|window| window == inner));
             assert!(inner.len() == 14 || home.is_some_and(|home| home.len() == inner.len()), "{inner:?}");
         }
     }
@@ -127,17 +141,30 @@ mod tests {
     fn held_out_is_all_of_it_once() {
         let (source, text) = source(16);
         let sequences = plain(&source.held_out());
-        let inner: Vec<u32> = sequences.iter().flat_map(|sequence| sequence[1..sequence.len() - 1].to_vec()).collect();
+        let inner: Vec<u32> =
+            sequences.iter().flat_map(|sequence| sequence[1..sequence.len() - 1].to_vec()).collect();
         assert_eq!(inner, text.tokens);
+    }
+
+    /// If this changes, the corpus's `VERSION` must rise.
+    #[test]
+    fn golden_segments() {
+        let (source, text) = source(16);
+        let all = format!("{text:?} {:?} {:?}", source.masked(0, 0, 8), source.held_out());
+        assert_eq!(golden::hash(all.as_bytes()), 0);
     }
 
     #[test]
     fn impossible_sources_are_refused() {
         let (_, text) = source(16);
         let json = train_tokenizer(&["the cat sat"], 40).unwrap();
-        let new = |train: Text, length, masking| Source::new(train, text.clone(), json.as_bytes(), length, masking);
+        let new =
+            |train: Text, length, masking| Source::new(train, text.clone(), json.as_bytes(), length, masking);
         assert!(matches!(new(text.clone(), 2, Masking::BERT), Err(Error::Parameter { name: "length", .. })));
-        assert!(matches!(new(Text::default(), 16, Masking::BERT), Err(Error::Parameter { name: "train", .. })));
+        assert!(matches!(
+            new(Text::default(), 16, Masking::BERT),
+            Err(Error::Parameter { name: "train", .. })
+        ));
         assert!(new(text.clone(), 16, Masking { rate: 0.0, ..Masking::BERT }).is_err());
         // A smaller vocabulary than the text's.
         assert!(matches!(new(text.clone(), 16, Masking::BERT), Err(Error::Tokenizer { .. })));

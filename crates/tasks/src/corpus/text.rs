@@ -73,7 +73,8 @@ impl Text {
     /// [`Error::Table`] if it cannot be written.
     pub fn to_parquet(&self) -> Result<Vec<u8>, Error> {
         let documents = (0..).zip(self.documents());
-        let rows = documents.flat_map(|(document, tokens)| tokens.iter().map(move |&token| TokenRow { document, token }));
+        let rows = documents
+            .flat_map(|(document, tokens)| tokens.iter().map(move |&token| TokenRow { document, token }));
         Ok(TokenRow::write(&rows.collect::<Vec<_>>())?)
     }
 

@@ -146,7 +146,10 @@ pub fn interventions(change: Change, seed: u64) -> Intervention {
     let cases: Vec<String> = base.iter().map(|(_, _, case)| (*case).into()).collect();
     let examples = |sentences: Vec<(Vec<u32>, u32)>| Examples {
         ids: (0..PAIRS).map(|index| format!("{name}-{index}")).collect(),
-        content: Content::Text { first: sentences.iter().map(|(tokens, _)| text(tokens)).collect(), second: None },
+        content: Content::Text {
+            first: sentences.iter().map(|(tokens, _)| text(tokens)).collect(),
+            second: None,
+        },
         labels: sentences.iter().map(|&(_, label)| label).collect(),
         cases: cases.clone(),
     };
@@ -160,7 +163,8 @@ mod tests {
 
     fn pairs(change: Change) -> Vec<(Latents, Latents)> {
         let mut stream = Stream::new(0, "test");
-        let template = |stream: &mut Stream| change.template().unwrap_or_else(|| *stream.choose(&Template::ALL));
+        let template =
+            |stream: &mut Stream| change.template().unwrap_or_else(|| *stream.choose(&Template::ALL));
         (0..2_000)
             .map(|_| {
                 let template = template(&mut stream);
@@ -188,7 +192,12 @@ mod tests {
                 assert_eq!(restored, x, "{change:?}");
                 assert_eq!(done == x, change == Change::Shuffle);
                 let nouns = [done.agent, done.patient, done.third];
-                assert!(nouns[0] != nouns[1] && nouns[1] != nouns[2] && nouns[0] != nouns[2] && done.verb != done.second_verb);
+                assert!(
+                    nouns[0] != nouns[1]
+                        && nouns[1] != nouns[2]
+                        && nouns[0] != nouns[2]
+                        && done.verb != done.second_verb
+                );
             }
         }
     }
@@ -234,7 +243,8 @@ mod tests {
     fn bases_are_balanced_and_without_a_cue() {
         for change in Change::ALL {
             let Intervention { base, done, .. } = interventions(change, 3);
-            let (Content::Text { first: base_texts, .. }, Content::Text { first: done_texts, .. }) = (&base.content, &done.content)
+            let (Content::Text { first: base_texts, .. }, Content::Text { first: done_texts, .. }) =
+                (&base.content, &done.content)
             else {
                 panic!("texts")
             };

@@ -23,7 +23,7 @@ pub const VOCABULARY: [&str; 53] = [
 ];
 
 /// Starts every sequence.
-pub(super) const CLS: Token = 1;
+pub(crate) const CLS: Token = 1;
 /// Stands for a hidden token.
 pub(super) const MASK: Token = 3;
 /// Ids from here on are words.
@@ -152,7 +152,10 @@ mod tests {
     #[test]
     fn words_lie_where_the_language_says() {
         let at = |token: Token| VOCABULARY[token as usize];
-        assert_eq!((at(CLS), at(MASK), at(WAS), at(BY), at(THAT), at(AND), at(COMMA)), ("[CLS]", "[MASK]", "was", "by", "that", "and", ","));
+        assert_eq!(
+            (at(CLS), at(MASK), at(WAS), at(BY), at(THAT), at(AND), at(COMMA)),
+            ("[CLS]", "[MASK]", "was", "by", "that", "and", ",")
+        );
         assert_eq!((at(Preposition(0).token()), at(Preposition(3).token())), ("near", "without"));
         assert_eq!((at(Marker(0).token()), at(Marker(3).token())), ("M0", "M3"));
         assert_eq!((at(Noun(0).token()), at(Noun(23).token())), ("kalo", "savi"));
@@ -177,7 +180,8 @@ mod tests {
         assert_eq!(vocabulary_size(json.as_bytes()).unwrap(), 53);
         let encoder = Encoder::from_tokenizer_json(json.as_bytes()).unwrap();
         let all: Vec<Token> = (4..53).collect();
-        let content = |texts: &[&str]| Content::Text { first: texts.iter().map(|&t| t.into()).collect(), second: None };
+        let content =
+            |texts: &[&str]| Content::Text { first: texts.iter().map(|&t| t.into()).collect(), second: None };
         let encoded = encoder.encode(&content(&[&text(&all), "M0 kalo , near"]), 64).unwrap();
         let ids = [&[CLS][..], &all, &[CLS, 13, 17, COMMA, 9]].concat();
         assert_eq!(encoded, Encoded::Tokens { types: vec![0; ids.len()], ids, starts: vec![0, 50, 55] });

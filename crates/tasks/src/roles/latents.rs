@@ -140,11 +140,16 @@ impl Latents {
     #[must_use]
     pub fn first_noun(&self) -> Noun {
         match self.template {
-            Template::Act | Template::PpS | Template::PpO | Template::Srel | Template::Orel | Template::Conj => {
-                self.agent
-            }
+            Template::Act
+            | Template::PpS
+            | Template::PpO
+            | Template::Srel
+            | Template::Orel
+            | Template::Conj => self.agent,
             Template::Fpp => self.third,
-            Template::Pas | Template::Top | Template::PasppP | Template::PasppA | Template::Pasrel => self.patient,
+            Template::Pas | Template::Top | Template::PasppP | Template::PasppA | Template::Pasrel => {
+                self.patient
+            }
         }
     }
 
@@ -248,10 +253,15 @@ mod tests {
         let mut stream = Stream::new(0, "test");
         let n = 60_000;
         let draws: Vec<Latents> = (0..n).map(|_| Latents::draw_text(&mut stream)).collect();
-        let share = |fits: &dyn Fn(&Latents) -> bool| draws.iter().filter(|l| fits(l)).count() as f64 / f64::from(n);
-        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 0.008, "{found} is not {expected}");
+        let share =
+            |fits: &dyn Fn(&Latents) -> bool| draws.iter().filter(|l| fits(l)).count() as f64 / f64::from(n);
+        let near = |found: f64, expected: f64| {
+            assert!((found - expected).abs() < 0.008, "{found} is not {expected}")
+        };
         for l in &draws {
-            assert!(l.verb != l.second_verb && l.agent != l.patient && l.third != l.agent && l.third != l.patient);
+            assert!(
+                l.verb != l.second_verb && l.agent != l.patient && l.third != l.agent && l.third != l.patient
+            );
         }
         for template in Template::ALL {
             near(share(&|l| l.template == template), 1.0 / 12.0);

@@ -15,13 +15,14 @@
 //! conj  A V B and C                   pasrel  B that W C was V by A
 //! ```
 
+mod interventions;
 mod language;
 mod latents;
-mod task;
-mod interventions;
 mod pretraining;
+mod task;
 
 pub use interventions::{Change, interventions};
+pub(crate) use language::CLS;
 pub use language::{Marker, Noun, Preposition, VOCABULARY, Verb, text, tokenizer_json};
 pub use latents::{Kind, Latents, Template};
 pub use pretraining::{HELD_OUT, Source};

@@ -53,20 +53,28 @@ pub fn task(params: &Params) -> Result<Task, Error> {
         ("id".into(), sampler.split("id", 1_000, |stream| sampler.training(stream))),
         ("ood".into(), sampler.split("ood", 800, out_of_distribution)),
         ("ood-cases".into(), sampler.cases("ood-cases", 300)),
-        ("cue-flipped".into(), sampler.split("cue-flipped", 300, |stream| {
-            let latents = sampler.training(stream);
-            Latents { marker: wrong_marker(latents.label()), ..latents }
-        })),
-        ("cue-absent".into(), sampler.split("cue-absent", 300, |stream| {
-            Latents { marker: Marker(0), ..sampler.training(stream) }
-        })),
+        (
+            "cue-flipped".into(),
+            sampler.split("cue-flipped", 300, |stream| {
+                let latents = sampler.training(stream);
+                Latents { marker: wrong_marker(latents.label()), ..latents }
+            }),
+        ),
+        (
+            "cue-absent".into(),
+            sampler
+                .split("cue-absent", 300, |stream| Latents { marker: Marker(0), ..sampler.training(stream) }),
+        ),
     ]);
     let task = Task {
         name: "roles".into(),
         labels: vec!["group-0".into(), "group-1".into()],
         train: sampler.split("train", params.train, |stream| sampler.training(stream)),
         splits,
-        interventions: Change::ALL.iter().map(|&change| (change.name().into(), interventions(change, params.seed))).collect(),
+        interventions: Change::ALL
+            .iter()
+            .map(|&change| (change.name().into(), interventions(change, params.seed)))
+            .collect(),
     };
     task.check()?;
     Ok(task)
@@ -139,6 +147,7 @@ fn examples(name: &str, latents: &[Latents]) -> Examples {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::golden;
 
     fn texts(examples: &Examples) -> &[String] {
         match &examples.content {
@@ -175,14 +184,31 @@ mod tests {
     #[test]
     fn sizes_and_names_are_as_published() {
         let task = task(&Params::default()).unwrap();
-        let sizes: Vec<(&str, usize)> = task.splits.iter().map(|(name, split)| (name.as_str(), split.len())).collect();
-        let expected =
-            [("cue-absent", 300), ("cue-flipped", 300), ("id", 1000), ("ood", 800), ("ood-cases", 1200), ("val", 500)];
+        let sizes: Vec<(&str, usize)> =
+            task.splits.iter().map(|(name, split)| (name.as_str(), split.len())).collect();
+        let expected = [
+            ("cue-absent", 300),
+            ("cue-flipped", 300),
+            ("id", 1000),
+            ("ood", 800),
+            ("ood-cases", 1200),
+            ("val", 500),
+        ];
         assert_eq!(sizes, expected);
         assert_eq!(task.train.len(), 4000);
         let names: Vec<&str> = task.interventions.keys().map(String::as_str).collect();
-        let expected =
-            ["agent", "attribute", "cue", "fronting", "patient", "role", "shuffle", "synonym", "verb", "voice"];
+        let expected = [
+            "agent",
+            "attribute",
+            "cue",
+            "fronting",
+            "patient",
+            "role",
+            "shuffle",
+            "synonym",
+            "verb",
+            "voice",
+        ];
         assert_eq!(names, expected);
     }
 
@@ -199,10 +225,21 @@ mod tests {
         assert_eq!(first.splits, longer.splits);
     }
 
+    /// If this changes, `VERSION` must rise.
+    #[test]
+    fn golden_sentences() {
+        let task = task(&Params::default()).unwrap();
+        let all: Vec<String> = task.parts().map(|(name, examples)| format!("{name} {examples:?}")).collect();
+        assert_eq!(golden::hash(all.concat().as_bytes()), 0);
+        let batch = super::super::Source::default().masked(0, 0, 8);
+        assert_eq!(golden::hash(format!("{batch:?}").as_bytes()), 0);
+    }
+
     #[test]
     fn training_has_three_predictors() {
         let task = task(&Params { train: 40_000, ..Params::default() }).unwrap();
-        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 0.01, "{found} is not {expected}");
+        let near =
+            |found: f64, expected: f64| assert!((found - expected).abs() < 0.01, "{found} is not {expected}");
         near(share(&task.train, |_, _, label, _| label == 1), 0.5);
         near(share(&task.train, |_, _, _, case| !agent_first(case)), 0.05);
         near(share(&task.train, |marker, _, label, _| marker == format!("M{}", 1 + label)), 0.9);
@@ -226,8 +263,11 @@ mod tests {
         let task = task(&Params::default()).unwrap();
         for split in ["ood", "ood-cases"] {
             let split = &task.splits[split];
-            assert_eq!(share(split, |_, words, label, case| !agent_first(case) && first_noun_group(words) != label), 1.0);
-            assert_eq!(share(split, |marker, ..| marker == "M1" || marker == "M2"), 1.0);
+            assert_eq!(
+                share(split, |_, words, label, case| !agent_first(case) && first_noun_group(words) != label),
+                1.0
+            );
+            assert_eq!(share(split, |marker, _, _, _| marker == "M1" || marker == "M2"), 1.0);
             let right = share(split, |marker, _, label, _| marker == format!("M{}", 1 + label));
             assert!((0.44..0.56).contains(&right), "{right}");
             let one = share(split, |_, _, label, _| label == 1);
@@ -236,8 +276,11 @@ mod tests {
         for template in CASES {
             assert_eq!(share(&task.splits["ood-cases"], |_, _, _, case| case == template.name()), 0.25);
         }
-        assert_eq!(share(&task.splits["cue-flipped"], |marker, _, label, _| marker == format!("M{}", 2 - label)), 1.0);
-        assert_eq!(share(&task.splits["cue-absent"], |marker, ..| marker == "M0"), 1.0);
+        assert_eq!(
+            share(&task.splits["cue-flipped"], |marker, _, label, _| marker == format!("M{}", 2 - label)),
+            1.0
+        );
+        assert_eq!(share(&task.splits["cue-absent"], |marker, _, _, _| marker == "M0"), 1.0);
     }
 
     #[test]

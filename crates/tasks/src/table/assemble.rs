@@ -54,7 +54,8 @@ impl Spec {
             interventions.insert(name.clone(), sides);
         }
         let train = read(&self.train)?;
-        let task = Task { name: self.name.clone(), labels: self.labels.clone(), train, splits, interventions };
+        let task =
+            Task { name: self.name.clone(), labels: self.labels.clone(), train, splits, interventions };
         task.check()?;
         let known: BTreeSet<String> = fingerprints(&task.train).collect();
         let shared = |split| fingerprints(split).filter(|text| known.contains(text)).count() as u64;
@@ -78,12 +79,14 @@ impl Part {
             let mut cells = cells.into_iter();
             let mut next = || cells.next().unwrap_or_default();
             let (text, label) = (next(), next());
-            let Some(label) = self.label(&label, labels).map_err(|reason| file.wrong(Some(line), reason))? else {
+            let Some(label) = self.label(&label, labels).map_err(|reason| file.wrong(Some(line), reason))?
+            else {
                 continue;
             };
             let text_b = self.text_b.as_ref().map(|_| next());
             let id = self.id.as_ref().map_or_else(|| line.to_string(), |_| next());
-            let case = self.case.as_ref().map_or_else(|| self.case_value.clone().unwrap_or_default(), |_| next());
+            let case =
+                self.case.as_ref().map_or_else(|| self.case_value.clone().unwrap_or_default(), |_| next());
             examples.push(Example { id, text, text_b, label, case });
         }
         if let Some(sample) = self.sample {
@@ -124,7 +127,12 @@ impl Sample {
     fn of<T>(self, rows: Vec<T>) -> Result<Vec<T>, String> {
         let wanted = self.skip.checked_add(self.take).filter(|&wanted| wanted <= rows.len());
         let Some(wanted) = wanted else {
-            return Err(format!("`sample` skips {} and takes {} of {} rows", self.skip, self.take, rows.len()));
+            return Err(format!(
+                "`sample` skips {} and takes {} of {} rows",
+                self.skip,
+                self.take,
+                rows.len()
+            ));
         };
         let mut order: Vec<usize> = (0..rows.len()).collect();
         Stream::new(self.seed, "table/sample").shuffle(&mut order);
@@ -173,7 +181,10 @@ mod tests {
     #[test]
     fn files_become_a_task() {
         let Prepared { task, overlap } = prepared(SPEC, TRAIN, VAL).unwrap();
-        assert_eq!((task.name.as_str(), &task.train.labels, &task.train.ids), ("test", &vec![1, 0], &vec!["1".into(), "2".into()]));
+        assert_eq!(
+            (task.name.as_str(), &task.train.labels, &task.train.ids),
+            ("test", &vec![1, 0], &vec!["1".into(), "2".into()])
+        );
         assert_eq!(texts(&task.train), ["The  cat", "a dog"]);
         let (val, ood) = (&task.splits["val"], &task.splits["ood"]);
         let mut lines: Vec<&String> = val.ids.iter().chain(&ood.ids).collect();
@@ -183,6 +194,13 @@ mod tests {
         assert_eq!((val.cases[0].as_str(), ood.cases[0].as_str()), ("", "rest"));
         assert_eq!(overlap.values().sum::<u64>(), 1, "the cat");
         assert_eq!(prepared(SPEC, TRAIN, VAL).unwrap().task, task);
+    }
+
+    /// If this changes, the table's `VERSION` must rise.
+    #[test]
+    fn golden_sample() {
+        let sample = Sample { seed: 1, skip: 3, take: 5 };
+        assert_eq!(sample.of((0..20).collect::<Vec<_>>()).unwrap(), [0; 5]);
     }
 
     #[test]
@@ -199,7 +217,9 @@ mod tests {
         let twice = "{\"a\": \"b\", \"y\": 1}\n{\"a\": \"c\", \"y\": 1}\n";
         assert_eq!(prepared(&id, twice, VAL), Err("train: there are two examples `1`".into()));
         let pair = SPEC.replacen("text = \"a\"", "text = \"a\"\ntext_b = \"a\"", 1);
-        assert!(prepared(&pair, TRAIN, VAL).unwrap_err().contains("split.ood: these are texts, but the training"));
+        assert!(
+            prepared(&pair, TRAIN, VAL).unwrap_err().contains("split.ood: these are texts, but the training")
+        );
         let dropped = SPEC.replacen("label = \"y\"", "label = \"y\"\ndrop = [\"0\", \"1\"]", 1);
         assert_eq!(prepared(&dropped, TRAIN, VAL), Err("train.jsonl: `drop` leaves no row".into()));
         let missing = Spec::parse(SPEC).unwrap().read(Path::new("/nowhere")).unwrap_err().to_string();
@@ -208,7 +228,8 @@ mod tests {
 
     #[test]
     fn interventions_pair_up() {
-        let side = |side: &str| format!("[do.swap.{side}]\nfile = \"val.tsv\"\ntext = \"a\"\nlabel = \"y\"\n");
+        let side =
+            |side: &str| format!("[do.swap.{side}]\nfile = \"val.tsv\"\ntext = \"a\"\nlabel = \"y\"\n");
         let spec = format!("{SPEC}\n{}{}", side("base"), side("done"));
         let task = prepared(&spec, TRAIN, VAL).unwrap().task;
         assert_eq!(task.interventions["swap"].base, task.interventions["swap"].done);

@@ -39,7 +39,8 @@ impl File<'_> {
 
     fn text(&self) -> Result<&str, Error> {
         let text = std::str::from_utf8(self.bytes).map_err(|error| {
-            let line = self.bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() as u64 + 1;
+            let line =
+                self.bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() as u64 + 1;
             self.wrong(Some(line), "it is not UTF-8")
         })?;
         Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
@@ -67,7 +68,9 @@ impl File<'_> {
                 serde_json::from_str(line).map_err(|error| wrong(format!("no JSON object: {error}")))?;
             let cell = |&name: &&str| match object.get(name) {
                 Some(serde_json::Value::String(text)) => Ok(text.clone()),
-                Some(value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => Ok(value.to_string()),
+                Some(value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
+                    Ok(value.to_string())
+                }
                 Some(value) => Err(wrong(format!("`{name}` is {value}, not a text, number or truth value"))),
                 None => {
                     let mut keys: Vec<String> = object.keys().cloned().collect();
@@ -85,7 +88,10 @@ impl File<'_> {
         let mut lines = self.lines()?;
         let header: Vec<String> = match self.header {
             Some(header) => header.to_vec(),
-            None => lines.next().map(|(_, line)| line.split('\t').map(str::to_owned).collect()).unwrap_or_default(),
+            None => lines
+                .next()
+                .map(|(_, line)| line.split('\t').map(str::to_owned).collect())
+                .unwrap_or_default(),
         };
         let places = self.places(&header, chosen)?;
         let mut rows = Rows { cells: Vec::new(), lines: Vec::new() };
@@ -105,7 +111,8 @@ impl File<'_> {
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(self.text()?.as_bytes());
         let mut records = reader.records();
         let line = |record: &csv::StringRecord| record.position().map(csv::Position::line);
-        let malformed = |error: csv::Error| self.wrong(error.position().map(csv::Position::line), error.to_string());
+        let malformed =
+            |error: csv::Error| self.wrong(error.position().map(csv::Position::line), error.to_string());
         let header: Vec<String> = match self.header {
             Some(header) => header.to_vec(),
             None => match records.next() {
@@ -128,8 +135,8 @@ impl File<'_> {
     }
 
     fn parquet(&self, chosen: &[&str]) -> Result<Rows, Error> {
-        let columns =
-            tables::read_text_columns(self.bytes, chosen).map_err(|error| self.wrong(None, error.to_string()))?;
+        let columns = tables::read_text_columns(self.bytes, chosen)
+            .map_err(|error| self.wrong(None, error.to_string()))?;
         let n_rows = columns.first().map_or(0, Vec::len);
         let mut rows = Rows { cells: vec![Vec::new(); n_rows], lines: (1..=n_rows as u64).collect() };
         for (name, column) in chosen.iter().zip(columns) {
@@ -162,7 +169,11 @@ mod tests {
             read(Format::Jsonl, b"{\"a\": 1}\n{\"b\": 1, \"c\": 2}", &["a"]),
             Err("f, line 2: it has no `a`; it has `b`, `c`".into())
         );
-        assert!(read(Format::Jsonl, b"{\"a\": 1}\n{\"a\": ", &["a"]).unwrap_err().starts_with("f, line 2: no JSON object"));
+        assert!(
+            read(Format::Jsonl, b"{\"a\": 1}\n{\"a\": ", &["a"])
+                .unwrap_err()
+                .starts_with("f, line 2: no JSON object")
+        );
         assert!(read(Format::Jsonl, b"{\"a\": null}", &["a"]).unwrap_err().contains("`a` is null"));
         assert!(read(Format::Jsonl, b"[1]", &["a"]).is_err());
     }
@@ -170,9 +181,18 @@ mod tests {
     #[test]
     fn tsv() {
         let bytes = b"a\ty\n\"x\" said\t1\nz\t0\n";
-        assert_eq!(read(Format::Tsv, bytes, &["y", "a"]), rows(&[&["1", "\"x\" said"], &["0", "z"]], &[2, 3]));
-        assert_eq!(read(Format::Tsv, b"a\ty\nx\n", &["a"]), Err("f, line 2: it has 1 cells, but there are 2 columns".into()));
-        assert_eq!(read(Format::Tsv, b"a\ty\nx\t1\n", &["b"]), Err("f: it has no column `b`; it has `a`, `y`".into()));
+        assert_eq!(
+            read(Format::Tsv, bytes, &["y", "a"]),
+            rows(&[&["1", "\"x\" said"], &["0", "z"]], &[2, 3])
+        );
+        assert_eq!(
+            read(Format::Tsv, b"a\ty\nx\n", &["a"]),
+            Err("f, line 2: it has 1 cells, but there are 2 columns".into())
+        );
+        assert_eq!(
+            read(Format::Tsv, b"a\ty\nx\t1\n", &["b"]),
+            Err("f: it has no column `b`; it has `a`, `y`".into())
+        );
         let header = ["a".to_owned(), "y".to_owned()];
         let file = File { name: "f", bytes: b"x\t1\n", header: Some(&header) };
         assert_eq!(file.read(Format::Tsv, &["a"]).map_err(|error| error.to_string()), rows(&[&["x"]], &[1]));
@@ -181,7 +201,10 @@ mod tests {
     #[test]
     fn csv() {
         let bytes = b"a,y\n\"x, \"\"y\"\"\nz\",1\nw,0\n";
-        assert_eq!(read(Format::Csv, bytes, &["a", "y"]), rows(&[&["x, \"y\"\nz", "1"], &["w", "0"]], &[2, 4]));
+        assert_eq!(
+            read(Format::Csv, bytes, &["a", "y"]),
+            rows(&[&["x, \"y\"\nz", "1"], &["w", "0"]], &[2, 4])
+        );
         let short = read(Format::Csv, b"a,y\nx,1\nx\n", &["a"]).unwrap_err();
         assert!(short.starts_with("f, line 3: "), "{short}");
     }
@@ -211,7 +234,10 @@ mod tests {
     fn parquet() {
         let row = |sentence: Option<&str>, label| HubRow { sentence: sentence.map(str::to_owned), label };
         let bytes = HubRow::write(&[row(Some("a"), 1), row(Some("b"), -1)]).unwrap();
-        assert_eq!(read(Format::Parquet, &bytes, &["label", "sentence"]), rows(&[&["1", "a"], &["-1", "b"]], &[1, 2]));
+        assert_eq!(
+            read(Format::Parquet, &bytes, &["label", "sentence"]),
+            rows(&[&["1", "a"], &["-1", "b"]], &[1, 2])
+        );
         let bytes = HubRow::write(&[row(Some("a"), 1), row(None, 0)]).unwrap();
         assert_eq!(read(Format::Parquet, &bytes, &["sentence"]), Err("f, line 2: `sentence` is null".into()));
         assert!(read(Format::Parquet, &bytes, &["text"]).unwrap_err().contains("column `text` is missing"));

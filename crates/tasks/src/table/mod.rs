@@ -43,9 +43,9 @@
 //! out the rows with these labels. `[do.<name>.base]` and `[do.<name>.done]` are the two sides of an intervention, row
 //! by row.
 
-mod spec;
-mod format;
 mod assemble;
+mod format;
+mod spec;
 
 pub use assemble::Prepared;
 pub use spec::{Format, Pair, Part, Sample, Spec};

@@ -102,7 +102,8 @@ impl Spec {
     /// # Errors
     /// [`Error::Specification`] naming the part and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let spec: Self = toml::from_str(text).map_err(|error| Error::Specification { reason: error.to_string() })?;
+        let spec: Self =
+            toml::from_str(text).map_err(|error| Error::Specification { reason: error.to_string() })?;
         let wrong = |reason: String| Err(Error::Specification { reason });
         if spec.labels.len() < 2 {
             return wrong("`labels` must name at least two labels".into());
@@ -111,7 +112,8 @@ impl Spec {
             return wrong("`split.val` is the section `[val]`".into());
         }
         for (name, part) in spec.parts() {
-            part.check(&spec.labels).or_else(|reason| wrong(format!("[{name}]: {reason}")))?;
+            part.check(&spec.labels)
+                .map_err(|reason| Error::Specification { reason: format!("[{name}]: {reason}") })?;
         }
         Ok(spec)
     }
@@ -122,7 +124,10 @@ impl Spec {
         let pairs = self.interventions.iter().flat_map(|(name, pair)| {
             [(format!("do.{name}.base"), &pair.base), (format!("do.{name}.done"), &pair.done)]
         });
-        [("train".to_owned(), &self.train), ("val".to_owned(), &self.val)].into_iter().chain(splits).chain(pairs)
+        [("train".to_owned(), &self.train), ("val".to_owned(), &self.val)]
+            .into_iter()
+            .chain(splits)
+            .chain(pairs)
     }
 
     /// The files that the specification names, each once, in order of their names.
@@ -162,7 +167,10 @@ impl Part {
             (None, Some("tsv")) => Ok(Format::Tsv),
             (None, Some("csv")) => Ok(Format::Csv),
             (None, Some("parquet")) => Ok(Format::Parquet),
-            (None, _) => Err(format!("the name of `{}` does not tell its `format`: jsonl, tsv, csv or parquet", self.file)),
+            (None, _) => Err(format!(
+                "the name of `{}` does not tell its `format`: jsonl, tsv, csv or parquet",
+                self.file
+            )),
         }
     }
 
@@ -224,10 +232,14 @@ pub(super) mod tests {
 
     #[test]
     fn every_mistake_is_named() {
-        let message = |from: &str, to: &str| Spec::parse(&SPEC.replacen(from, to, 1)).unwrap_err().to_string();
+        let message =
+            |from: &str, to: &str| Spec::parse(&SPEC.replacen(from, to, 1)).unwrap_err().to_string();
         assert!(message("text = \"a\"", "test = \"a\"").contains("unknown field `test`"));
         assert!(message("label = \"y\"", "").contains("missing field `label`"));
-        assert!(message("1 = \"yes\"", "1 = \"maybe\"").contains("[train]: `map` sends `1` to `maybe`, but the labels are `no`, `yes`"));
+        assert!(
+            message("1 = \"yes\"", "1 = \"maybe\"")
+                .contains("[train]: `map` sends `1` to `maybe`, but the labels are `no`, `yes`")
+        );
         assert!(message("train.jsonl", "train.json").contains("does not tell its `format`"));
         assert!(message("train.jsonl", "../train.jsonl").contains("without `..`"));
         assert!(message("train.jsonl", "/train.jsonl").contains("below the folder"));

@@ -1,3 +1,226 @@
 //! From manifests and the tables of single stages to the tables of a study.
+//!
+//! Runs from one checkpoint are taken together, one group at a time: predictions are the bulk of a study, and only
+//! those of a group are ever in memory at once.
 
+pub(crate) mod behaviour;
+pub(crate) mod group;
+pub(crate) mod lineage;
 pub(crate) mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+use store::{Input, Manifest, StageKey, Store};
+
+use crate::rows::{LadderRow, MemberRow, PairRow, PathRow};
+use crate::stage::Failure;
+use behaviour::Behaviour;
+use group::{Group, Soup};
+pub(crate) use lineage::{Manifests, Run};
+use rows::{InterventionEffect, PairSplit, PathPoint, RunScore, Rung, SoupScore};
+
+/// The tables of a study before anything is estimated.
+#[derive(Debug, Default)]
+pub(crate) struct Collated {
+    pub(crate) ladder: Vec<Rung>,
+    pub(crate) runs: Vec<RunScore>,
+    /// Parquet bytes of the predictions of each group, by the group's name.
+    pub(crate) predictions: BTreeMap<String, Vec<u8>>,
+    pub(crate) paths: Vec<PathPoint>,
+    pub(crate) pairs: Vec<PairSplit>,
+    pub(crate) soups: Vec<SoupScore>,
+    pub(crate) interventions: Vec<InterventionEffect>,
+}
+
+/// The manifests that were named, and those upstream that say where they come from.
+///
+/// # Errors
+/// [`Failure::Store`] if a manifest that is there cannot be read, [`Failure::Input`] if a model that was evaluated is not.
+pub(crate) fn upstream(store: &Store, named: Vec<Manifest>) -> Result<Manifests, Failure> {
+    let mut manifests = Manifests::new();
+    let mut waiting = named;
+    while let Some(manifest) = waiting.pop() {
+        // Ladders and tasks are described by their own parameters; what they were made from is theirs to tell.
+        let roles: &[&str] = match manifest.stage.as_str() {
+            "evaluate" | "interpolate" | "soup" => &["model"],
+            "finetune" => &["model", "task.train"],
+            _ => &[],
+        };
+        for input in roles.iter().filter_map(|role| manifest.inputs.get(*role)).flatten() {
+            if manifests.contains_key(&input.from) {
+                continue;
+            }
+            match store.manifest(&input.from)? {
+                Some(found) => waiting.push(found),
+                None if manifest.stage == "finetune" => {}
+                None => {
+                    return Err(Failure::Input(format!(
+                        "{} {} is about model {}, whose manifest is not in the store",
+                        manifest.stage,
+                        manifest.key.short(),
+                        input.from.short()
+                    )));
+                }
+            }
+        }
+        manifests.insert(manifest.key, manifest);
+    }
+    Ok(manifests)
+}
+
+/// Joins everything.
+///
+/// # Errors
+/// If an object is missing or corrupt, or a table is not of its stage.
+pub(crate) fn collate(
+    store: &Store,
+    pool: Option<&rayon::ThreadPool>,
+    manifests: &Manifests,
+    runs: &[Run],
+) -> Result<Collated, Failure> {
+    let ladder = ladder(store, manifests)?;
+    let evaluations = evaluations(manifests);
+    let lines = lines(store, manifests)?;
+    let soups = soups(store, manifests, &evaluations)?;
+    let same_group =
+        |a: &Run, b: &Run| (&a.arm, a.pretraining_seed, a.step) == (&b.arm, b.pretraining_seed, b.step);
+    let groups: Vec<&[Run]> = runs.chunk_by(same_group).collect();
+    let one = |members: &&[Run]| -> Result<Collated, Failure> {
+        let mut group = Group::new(members, held_out_loss(&ladder, &members[0]));
+        for run in *members {
+            if let Some(evaluation) = evaluations.get(run.key.as_str()) {
+                group.behaviours.insert(&run.key, behaviour(store, evaluation)?);
+            }
+        }
+        group.collate(&lines, &soups)
+    };
+    let done: Result<Vec<Collated>, Failure> = match pool {
+        Some(pool) => pool.install(|| groups.par_iter().map(one).collect()),
+        None => groups.iter().map(one).collect(),
+    };
+    let mut whole = Collated { ladder, ..Collated::default() };
+    for part in done? {
+        whole.runs.extend(part.runs);
+        whole.predictions.extend(part.predictions);
+        whole.paths.extend(part.paths);
+        whole.pairs.extend(part.pairs);
+        whole.soups.extend(part.soups);
+        whole.interventions.extend(part.interventions);
+    }
+    Ok(whole)
+}
+
+/// The lines between runs, by the keys of their ends in order.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    pub(crate) pairs: BTreeMap<(String, String), Vec<PairRow>>,
+    pub(crate) paths: BTreeMap<(String, String), Vec<PathRow>>,
+}
+
+fn ladder(store: &Store, manifests: &Manifests) -> Result<Vec<Rung>, Failure> {
+    let seeds = lineage::pretraining_seeds(manifests);
+    let mut rungs = Vec::new();
+    for manifest in manifests.values().filter(|manifest| manifest.outputs.contains_key("ladder")) {
+        let rows = LadderRow::read(&store.map(&manifest.output("ladder")?.object)?)?;
+        rungs.extend(rows.into_iter().map(|row| Rung {
+            pretraining_seed: seeds.get(&manifest.key).copied().unwrap_or(0),
+            step: row.step,
+            tokens: row.tokens,
+            held_out_loss: row.held_out_loss,
+            held_out_accuracy: row.held_out_accuracy,
+            checkpoint: row.checkpoint,
+            ladder: manifest.key.to_string(),
+        }));
+    }
+    rungs.sort_by(|a, b| {
+        (a.pretraining_seed, &a.ladder, a.step).cmp(&(b.pretraining_seed, &b.ladder, b.step))
+    });
+    Ok(rungs)
+}
+
+fn held_out_loss(ladder: &[Rung], run: &Run) -> Option<f64> {
+    let rung = ladder.iter().find(|rung| rung.ladder == run.ladder && rung.step == run.step)?;
+    rung.held_out_loss.is_finite().then_some(rung.held_out_loss)
+}
+
+/// The evaluation of each model, by the model's key: that on the task it was trained on, if there are several.
+fn evaluations(manifests: &Manifests) -> BTreeMap<String, &Manifest> {
+    let task = |manifest: &Manifest, role: &str| Some(manifest.inputs.get(role)?.first()?.from);
+    let own = |evaluation: &Manifest, model: &StageKey| {
+        let trained = manifests.get(model).and_then(|manifest| task(manifest, "task.labels"));
+        trained.is_some() && trained == task(evaluation, "task.labels")
+    };
+    let mut chosen: BTreeMap<String, &Manifest> = BTreeMap::new();
+    for manifest in manifests.values().filter(|manifest| manifest.stage == "evaluate") {
+        let Some(model) = manifest.inputs.get("model").and_then(|inputs| inputs.first()) else { continue };
+        let entry = chosen.entry(model.from.to_string()).or_insert(manifest);
+        if !own(entry, &model.from) && own(manifest, &model.from) {
+            *entry = manifest;
+        }
+    }
+    chosen
+}
+
+fn behaviour(store: &Store, evaluation: &Manifest) -> Result<Behaviour, Failure> {
+    let bytes = |role: &str| -> Result<_, Failure> { Ok(store.map(&evaluation.output(role)?.object)?) };
+    let about =
+        |error: tables::Error| Failure::Input(format!("evaluate {}: {error}", evaluation.key.short()));
+    Behaviour::new(
+        crate::rows::ScoreRow::read(&bytes("scores")?).map_err(about)?,
+        crate::rows::EffectRow::read(&bytes("effects")?).map_err(about)?,
+        crate::rows::PredictionRow::read(&bytes("predictions")?).map_err(about)?,
+    )
+}
+
+fn lines(store: &Store, manifests: &Manifests) -> Result<Lines, Failure> {
+    let mut lines = Lines::default();
+    for manifest in manifests.values().filter(|manifest| manifest.stage == "interpolate") {
+        // Two interpolations may have walked the same line: the first, by key, is taken, split by split.
+        for row in PairRow::read(&store.map(&manifest.output("pairs")?.object)?)? {
+            let pair = lines.pairs.entry(in_order(&row.run_a, &row.run_b)).or_default();
+            if !pair.iter().any(|known| known.split == row.split) {
+                pair.push(row);
+            }
+        }
+        let mut walked: BTreeSet<(String, String, String)> = BTreeSet::new();
+        for row in PathRow::read(&store.map(&manifest.output("paths")?.object)?)? {
+            let ends = in_order(&row.run_a, &row.run_b);
+            let here = (ends.0.clone(), ends.1.clone(), row.split.clone());
+            let path = lines.paths.entry(ends).or_default();
+            if walked.contains(&here) || !path.iter().any(|known| known.split == row.split) {
+                walked.insert(here);
+                path.push(row);
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// The keys of a pair's ends, the smaller first.
+pub(crate) fn in_order(a: &str, b: &str) -> (String, String) {
+    if a <= b { (a.to_owned(), b.to_owned()) } else { (b.to_owned(), a.to_owned()) }
+}
+
+/// The soups that were evaluated, each with its scores.
+fn soups(
+    store: &Store,
+    manifests: &Manifests,
+    evaluations: &BTreeMap<String, &Manifest>,
+) -> Result<Vec<Soup>, Failure> {
+    let mut soups = Vec::new();
+    for manifest in manifests.values().filter(|manifest| manifest.stage == "soup") {
+        let Some(evaluation) = evaluations.get(&manifest.key.to_string()) else { continue };
+        let offered: &[Input] = manifest.inputs.get("model").map_or(&[], Vec::as_slice);
+        let members = MemberRow::read(&store.map(&manifest.output("members")?.object)?)?;
+        let method = manifest.parameters.get("method").and_then(serde_json::Value::as_str).unwrap_or("soup");
+        soups.push(Soup {
+            key: manifest.key.to_string(),
+            method: method.to_owned(),
+            members: offered.iter().map(|input| input.from.to_string()).collect(),
+            kept: members.iter().filter(|member| member.kept).count() as u64,
+            scores: crate::rows::ScoreRow::read(&store.map(&evaluation.output("scores")?.object)?)?,
+        });
+    }
+    Ok(soups)
+}

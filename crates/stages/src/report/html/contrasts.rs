@@ -28,7 +28,8 @@ pub(crate) struct Contrast {
 
 /// The contrast of every measure that has one.
 pub(crate) fn contrasts(study: &Study) -> Vec<Contrast> {
-    let primary_first = MEASURES.iter().filter(|m| is_primary(m)).chain(MEASURES.iter().filter(|m| !is_primary(m)));
+    let primary_first =
+        MEASURES.iter().filter(|m| is_primary(m)).chain(MEASURES.iter().filter(|m| !is_primary(m)));
     primary_first.filter_map(|measure| contrast(study, measure)).collect()
 }
 
@@ -41,7 +42,9 @@ fn contrast(study: &Study, measure: &Measure) -> Option<Contrast> {
     let row = of("late - early")?;
     let value = |kind| of(kind).map_or(String::new(), |row| measure.show(row.estimate));
     let interval = |row: &crate::report::collate::rows::Summary| match (row.lower, row.upper) {
-        (Some(lower), Some(upper)) => format!("[{}, {}]", measure.show_change(lower), measure.show_change(upper)),
+        (Some(lower), Some(upper)) => {
+            format!("[{}, {}]", measure.show_change(lower), measure.show_change(upper))
+        }
         _ => String::new(),
     };
     let reading = match (measure.toward_one_basin() == 0.0, direction(measure, row)) {
@@ -50,7 +53,8 @@ fn contrast(study: &Study, measure: &Measure) -> Option<Contrast> {
         (false, Direction::More) => "more",
         (false, Direction::Open) => "open",
     };
-    let trend = of("trend").map_or(String::new(), |row| format!("{} {}", measure.show_change(row.estimate), interval(row)));
+    let trend = of("trend")
+        .map_or(String::new(), |row| format!("{} {}", measure.show_change(row.estimate), interval(row)));
     Some(Contrast {
         label: measure.label.to_string(),
         primary: is_primary(measure),
@@ -67,7 +71,8 @@ fn contrast(study: &Study, measure: &Measure) -> Option<Contrast> {
 /// An interval against 0, on a scale of its own.
 fn glyph(estimate: f64, lower: Option<f64>, upper: Option<f64>, reading: &str) -> String {
     let (lower, upper) = (lower.unwrap_or(f64::NAN), upper.unwrap_or(f64::NAN));
-    let reach = [estimate, lower, upper].into_iter().filter(|v| v.is_finite()).map(f64::abs).fold(1e-9, f64::max);
+    let reach =
+        [estimate, lower, upper].into_iter().filter(|v| v.is_finite()).map(f64::abs).fold(1e-9, f64::max);
     let x = Scale::linear((-reach, reach), (4.0, 116.0));
     let mut svg = Svg::new(120.0, 16.0);
     svg.line("axis", (x.at(0.0), 1.0), (x.at(0.0), 15.0));

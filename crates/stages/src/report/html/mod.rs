@@ -49,7 +49,6 @@ struct Term {
 
 #[derive(Serialize)]
 struct TableLink {
-    name: &'static str,
     doc: &'static str,
     file: String,
     columns: Vec<Column>,
@@ -85,7 +84,10 @@ pub(crate) fn page(study: &Study, edition: &Edition<'_>) -> Result<String, minij
     let seeds = study.pretraining_seeds();
     let legend: Vec<Swatch> = seeds
         .iter()
-        .map(|&seed| Swatch { class: figures::seed_class(study, seed), label: format!("pretraining seed {seed}") })
+        .map(|&seed| Swatch {
+            class: figures::seed_class(study, seed),
+            label: format!("pretraining seed {seed}"),
+        })
         .collect();
     let answer = answer(study);
     environment.get_template("report")?.render(context! {
@@ -148,7 +150,9 @@ fn ladder(study: &Study) -> Vec<Ladder> {
                 Some(row) => RungCell {
                     value: measure.show(row.estimate),
                     interval: match (row.lower, row.upper) {
-                        (Some(lower), Some(upper)) => format!("{} to {}", measure.show(lower), measure.show(upper)),
+                        (Some(lower), Some(upper)) => {
+                            format!("{}…{}", measure.show(lower), measure.show(upper))
+                        }
                         _ => String::new(),
                     },
                 },
@@ -181,12 +185,12 @@ fn link(schema: &'static Schema) -> TableLink {
         kind: format!("{}{}", field.kind, if field.optional { ", optional" } else { "" }),
         doc: field.doc,
     });
-    TableLink {
-        name: schema.name,
-        doc: schema.doc,
-        file: format!("tables/{}.parquet", schema.name),
-        columns: columns.collect(),
-    }
+    // Predictions are many: they lie in a folder, a part for each checkpoint and arm.
+    let file = match schema.name {
+        "predictions" => "tables/predictions/".to_owned(),
+        name => format!("tables/{name}.parquet"),
+    };
+    TableLink { doc: schema.doc, file, columns: columns.collect() }
 }
 
 /// The command that makes this report again from the same inputs.
@@ -204,8 +208,53 @@ mod tests {
     use crate::report::synthetic::{Course, Size, study};
 
     fn page_of(course: Course, size: Size) -> String {
-        let edition = Edition { key: "0123456789abcdef", tables: &[Summary::TABLE], method: "Intervals are intervals." };
+        let edition = Edition {
+            key: "0123456789abcdef",
+            tables: &[Summary::TABLE],
+            method: "Intervals are intervals.",
+        };
         page(&study(course, size), &edition).unwrap()
+    }
+
+    #[test]
+    fn pages_are_whole_alike_and_without_what_is_no_number() {
+        let sizes = [
+            Size::FULL,
+            Size { pretraining: 1, soups: false, ..Size::FULL },
+            Size { finetuning: 2, ladder: false, paths: false, arms: false, ..Size::FULL },
+            Size { pretraining: 8, finetuning: 1, ..Size::FULL },
+        ];
+        for size in sizes {
+            let page = page_of(Course::Hump, size);
+            assert!(page == page_of(Course::Hump, size), "two pages of one study differ");
+            assert!(!page.contains("NaN") && !page.contains("\"inf") && !page.contains(">inf"), "{size:?}");
+            assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+            for outside in ["http://", "https://", "<script", "src=", "@import", "url("] {
+                assert!(!page.contains(outside), "{outside} in a page that should stand alone");
+            }
+            for tag in ["svg", "table", "figure", "section", "details", "div", "dl"] {
+                let count = |text: &str| page.matches(text).count();
+                let open = count(&format!("<{tag} ")) + count(&format!("<{tag}>"));
+                assert_eq!(open, count(&format!("</{tag}>")), "{tag}, {size:?}");
+            }
+            assert_eq!(page.contains("id=\"soups\""), size.soups);
+            assert_eq!(page.contains("id=\"lines\""), size.paths && size.finetuning > 1);
+            assert_eq!(page.contains("id=\"arms\""), size.arms);
+        }
+    }
+
+    #[test]
+    fn names_cannot_break_the_page() {
+        let mut study = study(Course::Falls, Size { arms: false, ..Size::FULL });
+        study.title = "</title><b>".into();
+        study
+            .runs
+            .iter_mut()
+            .filter(|run| run.split == "cue-flipped")
+            .for_each(|run| run.split = "ood-<i>".into());
+        let edition = Edition { key: "k", tables: &[], method: "" };
+        let page = page(&study, &edition).unwrap();
+        assert!(!page.contains("<b>") && !page.contains("<i>") && page.contains("ood-&lt;i&gt;"));
     }
 
     /// Writes pages to look at: `SAMEBASIN_PAGES=folder cargo test --release -p samebasin-stages pages -- --ignored`.

@@ -105,7 +105,10 @@ mod tests {
     fn places_are_finite_whatever_comes() {
         for values in [vec![], vec![2.0], vec![0.0], vec![0.0, 0.0], vec![-1.0, 3.0], vec![f64::NAN]] {
             for scale in [Scale::falling(&values, (0.0, 9.0)), Scale::steps(&values, (0.0, 9.0))] {
-                assert!(values.iter().filter(|v| v.is_finite()).all(|&v| scale.at(v).is_finite()), "{values:?}");
+                assert!(
+                    values.iter().filter(|v| v.is_finite()).all(|&v| scale.at(v).is_finite()),
+                    "{values:?}"
+                );
                 assert!(scale.ticks(4).iter().all(|tick| tick.is_finite()));
             }
         }

@@ -40,7 +40,9 @@ impl Svg {
     pub(crate) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         if [from.0, from.1, to.0, to.1].iter().all(|value| value.is_finite()) {
             let [x1, y1, x2, y2] = [from.0, from.1, to.0, to.1].map(number);
-            self.push(format_args!("<line class=\"{class}\" x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"/>"));
+            self.push(format_args!(
+                "<line class=\"{class}\" x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"/>"
+            ));
         }
     }
 
@@ -82,7 +84,9 @@ impl Svg {
             let (x, y, r) = (number(at.0), number(at.1), number(radius));
             let title = title(tip);
             match title.is_empty() {
-                true => self.push(format_args!("<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"{r}\"/>")),
+                true => {
+                    self.push(format_args!("<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"{r}\"/>"))
+                }
                 false => self.push(format_args!(
                     "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"{r}\">{title}</circle>"
                 )),

@@ -35,7 +35,8 @@ impl Contrast {
         match &self.form {
             Form::Fixed(weights) => Some(weights.clone()),
             Form::Slope => {
-                let falls: Option<Vec<f64>> = here.iter().map(|cell| cell.held_out_loss.map(|loss| -loss)).collect();
+                let falls: Option<Vec<f64>> =
+                    here.iter().map(|cell| cell.held_out_loss.map(|loss| -loss)).collect();
                 let falls = falls?;
                 let mean = falls.iter().sum::<f64>() / falls.len() as f64;
                 let square: f64 = falls.iter().map(|x| (x - mean).powi(2)).sum();
@@ -46,7 +47,12 @@ impl Contrast {
 }
 
 /// All contrasts that a measure's design allows, in the order of the summary.
-pub(crate) fn contrasts(measure: &Measure, design: &Design, early_until: u64, late_from: u64) -> Vec<Contrast> {
+pub(crate) fn contrasts(
+    measure: &Measure,
+    design: &Design,
+    early_until: u64,
+    late_from: u64,
+) -> Vec<Contrast> {
     let mut all = Vec::new();
     for (arm, step) in &design.rungs {
         all.push(fixed(arm, "rung", Some(*step), &[(*step, 1.0)]));

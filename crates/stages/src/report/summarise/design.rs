@@ -87,10 +87,17 @@ impl Design {
     pub(crate) fn ladder(&self, seeds: &[u64], rungs: &[u64]) -> Option<Ladder> {
         let cell = |seed: u64, number: u64| {
             let observed = self.seeds.get(&seed)?.get(self.rungs.get(number as usize)?)?;
-            Some(Cell { pretraining: seed, rung: number, runs: observed.runs.clone(), pairs: observed.pairs.clone() })
+            Some(Cell {
+                pretraining: seed,
+                rung: number,
+                runs: observed.runs.clone(),
+                pairs: observed.pairs.clone(),
+            })
         };
-        let cells: Vec<Cell> =
-            seeds.iter().flat_map(|&seed| rungs.iter().filter_map(move |&number| cell(seed, number))).collect();
+        let cells: Vec<Cell> = seeds
+            .iter()
+            .flat_map(|&seed| rungs.iter().filter_map(move |&number| cell(seed, number)))
+            .collect();
         Ladder::new(&cells).ok()
     }
 
@@ -117,7 +124,8 @@ mod tests {
             value,
         };
         let rung = ("default".to_owned(), 10);
-        let runs = [observation(Of::Run(0), 1.0), observation(Of::Run(1), 3.0), observation(Of::Run(2), f64::NAN)];
+        let runs =
+            [observation(Of::Run(0), 1.0), observation(Of::Run(1), 3.0), observation(Of::Run(2), f64::NAN)];
         let mean = Design::new(Level::Run, runs.iter());
         assert_eq!(mean.value(7, &rung), Some(2.0));
         assert_eq!(mean.seeds[&7][&rung].n_finetuning(), 2);

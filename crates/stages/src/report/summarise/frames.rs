@@ -38,7 +38,12 @@ pub(crate) fn observations(tables: Tables<'_>) -> PolarsResult<Vec<Observation>>
     Ok(found)
 }
 
-fn of_runs(runs: &Frame, units: &BTreeMap<String, u64>, ood: &str, found: &mut Vec<Observation>) -> PolarsResult<()> {
+fn of_runs(
+    runs: &Frame,
+    units: &BTreeMap<String, u64>,
+    ood: &str,
+    found: &mut Vec<Observation>,
+) -> PolarsResult<()> {
     let whole = runs.only("case", "")?;
     for (split, measures) in [("id", &["id_accuracy"][..]), (ood, &["ood_accuracy", "ood_accuracy_sd"])] {
         let frame = whole.only("split", split)?;
@@ -50,7 +55,12 @@ fn of_runs(runs: &Frame, units: &BTreeMap<String, u64>, ood: &str, found: &mut V
     Ok(())
 }
 
-fn of_pairs(pairs: &Frame, units: &BTreeMap<String, u64>, ood: &str, found: &mut Vec<Observation>) -> PolarsResult<()> {
+fn of_pairs(
+    pairs: &Frame,
+    units: &BTreeMap<String, u64>,
+    ood: &str,
+    found: &mut Vec<Observation>,
+) -> PolarsResult<()> {
     const OOD: [(&str, &str); 5] = [
         ("ood_agreement", "agreement"),
         ("ood_chance_corrected", "chance_corrected_agreement"),
@@ -134,7 +144,9 @@ fn units(runs: &Frame) -> PolarsResult<BTreeMap<String, u64>> {
     // Runs that differ in no seed differ in something that is no seed: they are told apart by the order of their keys.
     let named: Vec<((Seeds, usize), &str)> = by_rung
         .iter()
-        .flat_map(|((_, _, _, seeds), keys)| keys.iter().enumerate().map(move |(place, key)| ((*seeds, place), *key)))
+        .flat_map(|((_, _, _, seeds), keys)| {
+            keys.iter().enumerate().map(move |(place, key)| ((*seeds, place), *key))
+        })
         .collect();
     let distinct: BTreeSet<(Seeds, usize)> = named.iter().map(|(name, _)| *name).collect();
     let numbers: BTreeMap<(Seeds, usize), u64> = distinct.into_iter().zip(0..).collect();
@@ -173,8 +185,15 @@ impl Frame {
     }
 
     /// An observation of `measure` for each row that has a value.
-    fn observe(&self, measure: &str, column: &str, of: &[Of], found: &mut Vec<Observation>) -> PolarsResult<()> {
-        let (arms, steps, seeds) = (self.texts("arm")?, self.integers("step")?, self.integers("pretraining_seed")?);
+    fn observe(
+        &self,
+        measure: &str,
+        column: &str,
+        of: &[Of],
+        found: &mut Vec<Observation>,
+    ) -> PolarsResult<()> {
+        let (arms, steps, seeds) =
+            (self.texts("arm")?, self.integers("step")?, self.integers("pretraining_seed")?);
         let losses = self.floats("held_out_loss")?;
         for (i, value) in self.floats(column)?.into_iter().enumerate() {
             let Some(value) = value else { continue };

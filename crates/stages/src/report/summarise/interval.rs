@@ -43,12 +43,16 @@ pub(crate) fn estimate(
     let numbers: Vec<u64> = contrast.rungs.iter().filter_map(|rung| design.number(rung)).collect();
     let ladder = design.ladder(&seeds, &numbers)?;
     let course = |origins: &[u64], rows: &[&[f64]]| -> Vec<f64> {
-        let figure = |(seed, row): (&u64, &&[f64])| weights[seed].iter().zip(*row).map(|(weight, value)| weight * value).sum();
+        let figure = |(seed, row): (&u64, &&[f64])| {
+            weights[seed].iter().zip(*row).map(|(weight, value)| weight * value).sum()
+        };
         origins.iter().zip(rows).map(figure).collect()
     };
     let rows: Vec<Vec<f64>> = seeds
         .iter()
-        .map(|&seed| numbers.iter().filter_map(|&number| ladder.value(design.statistic, seed, number)).collect())
+        .map(|&seed| {
+            numbers.iter().filter_map(|&number| ladder.value(design.statistic, seed, number)).collect()
+        })
         .collect();
     let slices: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
     let figures = course(&seeds, &slices);
@@ -64,7 +68,8 @@ pub(crate) fn estimate(
             ("rung" | "early" | "late", Some((low, high))) => found.clamped(low, high),
             _ => found,
         });
-    let cells = seeds.iter().flat_map(|seed| contrast.rungs.iter().map(move |rung| &design.seeds[seed][rung]));
+    let cells =
+        seeds.iter().flat_map(|seed| contrast.rungs.iter().map(move |rung| &design.seeds[seed][rung]));
     let losses: Vec<f64> = cells.clone().filter_map(|cell| cell.held_out_loss).collect();
     let n_finetuning: usize = cells.map(super::design::Observed::n_finetuning).sum();
     let is_rung = contrast.kind == "rung" && !losses.is_empty();

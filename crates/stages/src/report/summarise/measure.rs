@@ -64,40 +64,142 @@ const fn measure(
 
 /// All measures but the effects of interventions, which have names of their own.
 pub(crate) const MEASURES: &[Measure] = &[
-    measure("ood_agreement", "OOD agreement", Unit::Share, Sign::Higher, Level::Pair,
-        "Share of out-of-distribution examples on which two runs predict the same label, mean over pairs of fine-tuning seeds."),
-    measure("ood_error_barrier", "OOD error barrier", Unit::Share, Sign::Lower, Level::Pair,
-        "max<sub>α</sub> [e(α) − ((1−α) e(0) + α e(1))], never below 0, where e(α) is the out-of-distribution error of the weights (1−α) θ<sub>a</sub> + α θ<sub>b</sub>; mean over pairs."),
-    measure("profile_distance", "invariance-profile distance", Unit::Share, Sign::Lower, Level::Pair,
-        "Root mean square, over the interventions, of the difference between the effects they have on two runs: how differently the two respond to the data-generating process."),
-    measure("ood_accuracy", "OOD accuracy", Unit::Share, Sign::Neither, Level::Run,
-        "Accuracy where the cue and the shortcut no longer go with the rule."),
-    measure("ood_accuracy_sd", "spread of OOD accuracy", Unit::Share, Sign::Lower, Level::Spread,
-        "Standard deviation (n − 1) of OOD accuracy over the fine-tuning seeds of one checkpoint."),
-    measure("id_accuracy", "ID accuracy", Unit::Share, Sign::Neither, Level::Run,
-        "Accuracy on fresh examples of the training distribution."),
-    measure("ood_chance_corrected", "chance-corrected agreement", Unit::Share, Sign::Higher, Level::Pair,
-        "(o − e) / (1 − e): o is the OOD agreement of two runs, e = p<sub>a</sub> p<sub>b</sub> + (1−p<sub>a</sub>)(1−p<sub>b</sub>)/(c−1) that of independent runs with their accuracies p on c labels. 0: the errors of the one say nothing about those of the other."),
-    measure("counterfactual_agreement", "counterfactual agreement", Unit::Share, Sign::Higher, Level::Pair,
-        "Share of examples to whose intervention two runs respond alike (both change their predicted label, or neither does), mean over the interventions and over pairs."),
-    measure("ood_jensen_shannon", "OOD Jensen-Shannon distance", Unit::Share, Sign::Lower, Level::Pair,
-        "Mean Jensen-Shannon distance (base 2) between the distributions that two runs predict out of distribution, 0 to 1."),
-    measure("id_barrier", "ID cross-entropy barrier", Unit::Nats, Sign::Lower, Level::Pair,
-        "max<sub>α</sub> [L(α) − ((1−α) L(0) + α L(1))], never below 0, with the in-distribution cross-entropy L; mean over pairs."),
-    measure("id_convexity_gap", "ID convexity gap", Unit::Nats, Sign::Lower, Level::Pair,
-        "The largest such barrier over all stretches of the line (Juneja et al. 2023); at least the barrier itself."),
-    measure("ood_expected_error_barrier", "OOD expected-error barrier", Unit::Share, Sign::Lower, Level::Pair,
-        "The barrier of 1 − p(right label) out of distribution: like the error barrier, without the argmax."),
-    measure("weight_distance", "weight distance", Unit::Distance, Sign::Neither, Level::Pair,
-        "Euclidean distance ‖θ<sub>a</sub> − θ<sub>b</sub>‖ between two runs. Shown as a control: it need not go with the barriers."),
-    measure("uniform_gain_mean", "uniform soup, OOD gain over the mean run", Unit::Share, Sign::Higher, Level::Group,
-        "OOD accuracy of the mean of all runs' weights, less the mean accuracy of the runs."),
-    measure("uniform_gain_best", "uniform soup, OOD gain over the best run", Unit::Share, Sign::Neither, Level::Group,
-        "The same, less the accuracy of the run that is best on the very split (an oracle's choice)."),
-    measure("greedy_gain_mean", "greedy soup, OOD gain over the mean run", Unit::Share, Sign::Neither, Level::Group,
-        "OOD accuracy of the soup whose members are added best first while held-out accuracy allows it, less the runs' mean."),
-    measure("ensemble_gain_mean", "ensemble, OOD gain over the mean run", Unit::Share, Sign::Neither, Level::Group,
-        "OOD accuracy of the mean of the runs' predicted probabilities, less the runs' mean: the control for a soup."),
+    measure(
+        "ood_agreement",
+        "OOD agreement",
+        Unit::Share,
+        Sign::Higher,
+        Level::Pair,
+        "Share of out-of-distribution examples on which two runs predict the same label, mean over pairs of fine-tuning seeds.",
+    ),
+    measure(
+        "ood_error_barrier",
+        "OOD error barrier",
+        Unit::Share,
+        Sign::Lower,
+        Level::Pair,
+        "max<sub>α</sub> [e(α) − ((1−α) e(0) + α e(1))], never below 0, where e(α) is the out-of-distribution error of the weights (1−α) θ<sub>a</sub> + α θ<sub>b</sub>; mean over pairs.",
+    ),
+    measure(
+        "profile_distance",
+        "invariance-profile distance",
+        Unit::Share,
+        Sign::Lower,
+        Level::Pair,
+        "Root mean square, over the interventions, of the difference between the effects they have on two runs: how differently the two respond to the data-generating process.",
+    ),
+    measure(
+        "ood_accuracy",
+        "OOD accuracy",
+        Unit::Share,
+        Sign::Neither,
+        Level::Run,
+        "Accuracy where the cue and the shortcut no longer go with the rule.",
+    ),
+    measure(
+        "ood_accuracy_sd",
+        "spread of OOD accuracy",
+        Unit::Share,
+        Sign::Lower,
+        Level::Spread,
+        "Standard deviation (n − 1) of OOD accuracy over the fine-tuning seeds of one checkpoint.",
+    ),
+    measure(
+        "id_accuracy",
+        "ID accuracy",
+        Unit::Share,
+        Sign::Neither,
+        Level::Run,
+        "Accuracy on fresh examples of the training distribution.",
+    ),
+    measure(
+        "ood_chance_corrected",
+        "chance-corrected agreement",
+        Unit::Share,
+        Sign::Higher,
+        Level::Pair,
+        "(o − e) / (1 − e): o is the OOD agreement of two runs, e = p<sub>a</sub> p<sub>b</sub> + (1−p<sub>a</sub>)(1−p<sub>b</sub>)/(c−1) that of independent runs with their accuracies p on c labels. 0: the errors of the one say nothing about those of the other.",
+    ),
+    measure(
+        "counterfactual_agreement",
+        "counterfactual agreement",
+        Unit::Share,
+        Sign::Higher,
+        Level::Pair,
+        "Share of examples to whose intervention two runs respond alike (both change their predicted label, or neither does), mean over the interventions and over pairs.",
+    ),
+    measure(
+        "ood_jensen_shannon",
+        "OOD Jensen-Shannon distance",
+        Unit::Share,
+        Sign::Lower,
+        Level::Pair,
+        "Mean Jensen-Shannon distance (base 2) between the distributions that two runs predict out of distribution, 0 to 1.",
+    ),
+    measure(
+        "id_barrier",
+        "ID cross-entropy barrier",
+        Unit::Nats,
+        Sign::Lower,
+        Level::Pair,
+        "max<sub>α</sub> [L(α) − ((1−α) L(0) + α L(1))], never below 0, with the in-distribution cross-entropy L; mean over pairs.",
+    ),
+    measure(
+        "id_convexity_gap",
+        "ID convexity gap",
+        Unit::Nats,
+        Sign::Lower,
+        Level::Pair,
+        "The largest such barrier over all stretches of the line (Juneja et al. 2023); at least the barrier itself.",
+    ),
+    measure(
+        "ood_expected_error_barrier",
+        "OOD expected-error barrier",
+        Unit::Share,
+        Sign::Lower,
+        Level::Pair,
+        "The barrier of 1 − p(right label) out of distribution: like the error barrier, without the argmax.",
+    ),
+    measure(
+        "weight_distance",
+        "weight distance",
+        Unit::Distance,
+        Sign::Neither,
+        Level::Pair,
+        "Euclidean distance ‖θ<sub>a</sub> − θ<sub>b</sub>‖ between two runs. Shown as a control: it need not go with the barriers.",
+    ),
+    measure(
+        "uniform_gain_mean",
+        "uniform soup, OOD gain over the mean run",
+        Unit::Share,
+        Sign::Higher,
+        Level::Group,
+        "OOD accuracy of the mean of all runs' weights, less the mean accuracy of the runs.",
+    ),
+    measure(
+        "uniform_gain_best",
+        "uniform soup, OOD gain over the best run",
+        Unit::Share,
+        Sign::Neither,
+        Level::Group,
+        "The same, less the accuracy of the run that is best on the very split (an oracle's choice).",
+    ),
+    measure(
+        "greedy_gain_mean",
+        "greedy soup, OOD gain over the mean run",
+        Unit::Share,
+        Sign::Neither,
+        Level::Group,
+        "OOD accuracy of the soup whose members are added best first while held-out accuracy allows it, less the runs' mean.",
+    ),
+    measure(
+        "ensemble_gain_mean",
+        "ensemble, OOD gain over the mean run",
+        Unit::Share,
+        Sign::Neither,
+        Level::Group,
+        "OOD accuracy of the mean of the runs' predicted probabilities, less the runs' mean: the control for a soup.",
+    ),
 ];
 
 /// Measures whose contrast answers the question, one each for function, geometry and mechanism; fixed beforehand.
@@ -135,10 +237,15 @@ impl Measure {
         }
     }
 
-    /// A difference as it is shown, with its sign.
+    /// A difference as it is shown, with its sign even where it rounds to 0: the end of an interval tells by it on which
+    /// side of 0 it lies.
     pub(crate) fn show_change(&self, value: f64) -> String {
-        let text = self.show(value);
-        if text.starts_with('−') || value == 0.0 { text } else { format!("+{text}") }
+        let sign = match value {
+            value if value > 0.0 => "+",
+            value if value < 0.0 => "−",
+            _ => "",
+        };
+        format!("{sign}{}", self.show(value.abs()))
     }
 
     /// The values that it can take, where intervals could leave them.
@@ -186,6 +293,11 @@ mod tests {
 
     #[test]
     fn zero_has_no_sign() {
+        let measure = find("id_barrier").unwrap();
+        assert_eq!(
+            [-0.0004, 0.0, 0.1].map(|change| measure.show_change(change)),
+            ["−0.000", "0.000", "+0.100"]
+        );
         assert_eq!([shown(-0.0004, 3), shown(-0.5, 2), shown(2.0, 0)], ["0.000", "−0.50", "2"]);
     }
 }

@@ -55,13 +55,17 @@ fn few_seeds(study: &Study) -> Option<Caveat> {
              well behave differently, and nothing here measures by how much."
                 .into(),
         ),
-        n @ 2..=4 => say(
-            "Few pretraining seeds",
-            format!(
-                "Pretraining seeds are a random effect and there are only {n}. Intervals from so few are rough, and \
-                 rather too narrow than too wide."
-            ),
-        ),
+        n @ 2..=4 => {
+            let bootstrapped = study.summary.iter().any(|row| row.method == "percentile" || row.method == "bca");
+            let so = match bootstrapped {
+                true => "Bootstrap intervals from so few are too narrow.",
+                false => "The intervals pay for that with their width, and assume that seeds scatter normally.",
+            };
+            say(
+                "Few pretraining seeds",
+                format!("Pretraining seeds are a random effect, often as large as the one looked for, and there are only {n}. {so}"),
+            )
+        }
         _ => None,
     }
 }
@@ -81,20 +85,31 @@ fn hump(study: &Study) -> Option<Caveat> {
         )
     };
     let name = |hump: &&Hump<'_>| hump.measure.label.to_string();
-    let (told, rest) = if clear.is_empty() { unclear.split_at(unclear.len().min(1)) } else { clear.split_at(clear.len().min(2)) };
+    let (told, rest) = if clear.is_empty() {
+        unclear.split_at(unclear.len().min(1))
+    } else {
+        clear.split_at(clear.len().min(2))
+    };
     if told.is_empty() {
         return None;
     }
     let mut text = format!(
         "Path dependence {} inside the ladder for {}",
-        if clear.is_empty() { "seems largest (but not clearly above both ends)" } else { "is clearly largest" },
+        if clear.is_empty() {
+            "seems largest (clearly above the last rung, not above the first)"
+        } else {
+            "is clearly largest"
+        },
         listed(&told.iter().map(numbers).collect::<Vec<_>>())
     );
     if !rest.is_empty() {
         text += &format!("; likewise for {}", listed(&rest.iter().map(name).collect::<Vec<_>>()));
     }
     if !clear.is_empty() && !unclear.is_empty() {
-        text += &format!("; less clearly for {}", listed(&unclear.iter().map(name).collect::<Vec<_>>()));
+        text += &format!(
+            "; clearly above the last rung but not above the first for {}",
+            listed(&unclear.iter().map(name).collect::<Vec<_>>())
+        );
     }
     text += ". The contrast of late with early rungs was fixed beforehand; a straight trend would hide this shape.";
     say("A hump, not a slope", text)
@@ -129,7 +144,12 @@ fn reversing_seeds(study: &Study) -> Option<Caveat> {
             .map(|(seed, change)| format!("seed {seed} by {}", measure.show_change(*change)))
             .collect();
         if contrasts.len() > 1 && !against.is_empty() {
-            told.push(format!("{} (mean {}; {})", measure.label, measure.show_change(mean), listed(&against)));
+            told.push(format!(
+                "{} (mean {}; {})",
+                measure.label,
+                measure.show_change(mean),
+                listed(&against)
+            ));
         }
     }
     match told.is_empty() {
@@ -139,6 +159,12 @@ fn reversing_seeds(study: &Study) -> Option<Caveat> {
             format!("Late less early has the opposite sign in single pretraining runs: {}.", listed(&told)),
         ),
     }
+}
+
+/// Whether the primary contrast of a measure leaves out 0.
+fn clear(study: &Study, measure: &Measure) -> bool {
+    let row = study.estimate(DEFAULT_ARM, "late - early", None, &measure.id);
+    row.is_some_and(|row| direction(measure, row) != Direction::Open)
 }
 
 /// First to last rung that an arm shares with the default one, for a measure.
@@ -158,7 +184,8 @@ fn arms_turn(study: &Study) -> Option<Caveat> {
             else {
                 continue;
             };
-            if (here.1 - here.0) * (there.1 - there.0) < 0.0 {
+            // A default that does not clearly go anywhere has no sign to turn.
+            if clear(study, &measure) && (here.1 - here.0) * (there.1 - there.0) < 0.0 {
                 turned.push(format!("{} {} → {}", measure.label, measure.show(here.0), measure.show(here.1)));
             }
         }
@@ -170,7 +197,10 @@ fn arms_turn(study: &Study) -> Option<Caveat> {
         true => None,
         false => say(
             "The sign depends on the setting",
-            format!("{}: the opposite of the default arm between its first and last rung.", capitalised(&told.join("; "))),
+            format!(
+                "{}: the opposite of the default arm between its first and last rung.",
+                capitalised(&told.join("; "))
+            ),
         ),
     }
 }
@@ -220,7 +250,8 @@ fn corrected_agreement(study: &Study) -> Option<Caveat> {
     let raw = value(study, "late - early", "ood_agreement")?;
     let corrected = study.estimate(DEFAULT_ARM, "late - early", None, "ood_chance_corrected")?;
     let measure = measure::find("ood_chance_corrected")?;
-    if raw * corrected.estimate >= 0.0 {
+    let raw_is_clear = measure::find("ood_agreement").is_some_and(|raw| clear(study, &raw));
+    if raw * corrected.estimate >= 0.0 || !(raw_is_clear || clear(study, &measure)) {
         return None;
     }
     let sure = match direction(&measure, corrected) {
@@ -274,7 +305,10 @@ fn greedy_keeps_one(study: &Study) -> Option<Caveat> {
     }
     say(
         "Greedy soups that are no soups",
-        format!("{one} of {} kept a single model: held-out accuracy chose it, no weights were averaged.", counted(greedy.len(), "greedy soup")),
+        format!(
+            "{one} of {} kept a single model: held-out accuracy chose it, no weights were averaged.",
+            counted(greedy.len(), "greedy soup")
+        ),
     )
 }
 
@@ -283,7 +317,11 @@ fn small_barriers(study: &Study) -> Option<Caveat> {
     let id_error = study
         .paths
         .iter()
-        .filter(|point| point.arm == DEFAULT_ARM && point.step >= study.late_from && Some(point.split.as_str()) != study.ood())
+        .filter(|point| {
+            point.arm == DEFAULT_ARM
+                && point.step >= study.late_from
+                && Some(point.split.as_str()) != study.ood()
+        })
         .map(|point| 1.0 - point.accuracy)
         .fold(0.0_f64, f64::max);
     if id >= 0.1 || study.paths.is_empty() {
@@ -310,7 +348,9 @@ fn distance(study: &Study) -> Option<Caveat> {
     let barrier_then = barriers.iter().find(|row| row.step == from.step)?;
     let barrier_now = barriers.last()?;
     let parted = (to.estimate - from.estimate) * (barrier_now.estimate - barrier_then.estimate) < 0.0;
-    if !parted || from.step == to.step {
+    let moved = (to.estimate - from.estimate).abs() > 0.01 * from.estimate.abs();
+    let barrier_is_clear = measure::find("ood_error_barrier").is_some_and(|barrier| clear(study, &barrier));
+    if !parted || !moved || !barrier_is_clear || from.step == to.step {
         return None;
     }
     say(
@@ -350,19 +390,68 @@ fn missing(study: &Study) -> Option<Caveat> {
             absent.push(what.to_owned());
         }
     };
-    note(study.ladder.is_empty(), "ladders (no held-out pretraining loss: convergence is given in steps alone)");
+    note(
+        study.ladder.is_empty(),
+        "ladders (no held-out pretraining loss: convergence is given in steps alone)",
+    );
     note(study.paths.is_empty(), "interpolations (no barriers)");
     note(study.soups.is_empty(), "soups");
     note(study.interventions.is_empty(), "interventions (no profiles)");
     note(study.ood().is_none(), "out-of-distribution splits");
     let unmeasured: Vec<&Measure> = MEASURES
         .iter()
-        .filter(|measure| measure.sign != Sign::Neither && study.rungs_of(DEFAULT_ARM, &measure.id).is_empty())
+        .filter(|measure| {
+            measure.sign != Sign::Neither && study.rungs_of(DEFAULT_ARM, &measure.id).is_empty()
+        })
         .collect();
     if absent.is_empty() {
         return None;
     }
     let labels: Vec<String> = unmeasured.iter().map(|measure| measure.label.to_string()).collect();
-    let lost = if labels.is_empty() { String::new() } else { format!(" Not measured, therefore: {}.", listed(&labels)) };
+    let lost = if labels.is_empty() {
+        String::new()
+    } else {
+        format!(" Not measured, therefore: {}.", listed(&labels))
+    };
     say("What this study lacks", format!("Among the inputs there are no {}.{lost}", listed(&absent)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::{Course, Size, study};
+
+    fn titles(course: Course, size: Size) -> Vec<String> {
+        caveats(&study(course, size)).into_iter().map(|caveat| caveat.title).collect()
+    }
+
+    #[test]
+    fn each_caveat_speaks_where_it_applies() {
+        let falls = titles(Course::Falls, Size::FULL);
+        for title in [
+            "Few pretraining seeds",
+            "A hump, not a slope",
+            "The sign depends on the setting",
+            "Agreement beyond chance goes the other way",
+            "Greedy soups that are no soups",
+        ] {
+            assert!(falls.iter().any(|known| known == title), "{title} is not among {falls:?}");
+        }
+        let bare =
+            Size { pretraining: 6, soups: false, paths: false, ladder: false, arms: false, ..Size::FULL };
+        let rises = titles(Course::Rises, bare);
+        assert!(rises.contains(&"What this study lacks".to_owned()), "{rises:?}");
+        for title in ["Few pretraining seeds", "One pretraining seed", "The sign depends on the setting"] {
+            assert!(!rises.iter().any(|known| known == title), "{title} is among {rises:?}");
+        }
+    }
+
+    #[test]
+    fn failed_runs_are_counted_once_each() {
+        let mut study = study(Course::Falls, Size { arms: false, ..Size::FULL });
+        let key = study.runs[0].run.clone();
+        study.runs.iter_mut().filter(|run| run.run == key).for_each(|run| run.failed = true);
+        let caveat = failed_runs(&study).unwrap();
+        assert!(caveat.text.starts_with("1 of 126 runs did no better"), "{}", caveat.text);
+    }
 }

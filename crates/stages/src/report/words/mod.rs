@@ -11,7 +11,9 @@ use super::summarise::measure::Measure;
 pub(crate) fn change_text(measure: &Measure, row: &Summary) -> String {
     let change = |value| measure.show_change(value);
     match (row.lower, row.upper) {
-        (Some(lower), Some(upper)) => format!("{} [{}, {}]", change(row.estimate), change(lower), change(upper)),
+        (Some(lower), Some(upper)) => {
+            format!("{} [{}, {}]", change(row.estimate), change(lower), change(upper))
+        }
         _ => format!("{} (no interval)", change(row.estimate)),
     }
 }

@@ -68,7 +68,7 @@ pub(crate) struct Hump<'a> {
     pub(crate) clear: bool,
 }
 
-/// Measures that peak inside the ladder, above the last rung at least.
+/// Measures that peak inside the ladder, clearly above the last rung at least.
 pub(crate) fn humps(study: &Study) -> Vec<Hump<'_>> {
     let hump = |measure: &Measure| {
         let side = |kind| {
@@ -80,8 +80,9 @@ pub(crate) fn humps(study: &Study) -> Vec<Hump<'_>> {
         let rungs = study.rungs_of(DEFAULT_ARM, &measure.id);
         let (first, last) = (*rungs.first()?, *rungs.last()?);
         let peak = *rungs.iter().find(|row| row.step == step)?;
+        // A peak that is not even clearly above the last rung is noise.
         let clear = over_first == Direction::More && over_last == Direction::More;
-        Some(Hump { measure: measure.clone(), peak, first, last, clear })
+        (over_last == Direction::More).then(|| Hump { measure: measure.clone(), peak, first, last, clear })
     };
     measure::MEASURES.iter().filter(|measure| measure.sign != Sign::Neither).filter_map(hump).collect()
 }

@@ -9,8 +9,14 @@ use crate::report::summarise::measure;
 
 const SIZE: (f64, f64) = (330.0, 236.0);
 const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 128.0, bottom: 36.0 };
-const SHOWN: [&str; 6] =
-    ["id_accuracy", "ood_accuracy", "ood_accuracy_sd", "ood_agreement", "ood_error_barrier", "profile_distance"];
+const SHOWN: [&str; 6] = [
+    "id_accuracy",
+    "ood_accuracy",
+    "ood_accuracy_sd",
+    "ood_agreement",
+    "ood_error_barrier",
+    "profile_distance",
+];
 
 pub(crate) fn figure(study: &Study) -> Option<Figure> {
     if study.arms.len() < 2 {
@@ -31,7 +37,8 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
 
 fn panel(study: &Study, id: &str) -> Option<String> {
     let measure = measure::find(id)?;
-    let others: Vec<u64> = study.arms.iter().filter(|arm| *arm != DEFAULT_ARM).flat_map(|arm| study.steps(arm)).collect();
+    let others: Vec<u64> =
+        study.arms.iter().filter(|arm| *arm != DEFAULT_ARM).flat_map(|arm| study.steps(arm)).collect();
     let steps: Vec<u64> = study.steps(DEFAULT_ARM).into_iter().filter(|step| others.contains(step)).collect();
     let rows: Vec<_> = study
         .arms
@@ -56,9 +63,8 @@ fn panel(study: &Study, id: &str) -> Option<String> {
     panel.y_axis(&y, 4);
     let (left, right) = panel.area.across();
     let slot = (right - left) / steps.len().max(1) as f64;
-    let centre = |step: u64| {
-        left + slot * (steps.iter().position(|&known| known == step).unwrap_or(0) as f64 + 0.5)
-    };
+    let centre =
+        |step: u64| left + slot * (steps.iter().position(|&known| known == step).unwrap_or(0) as f64 + 0.5);
     let mut ends = Vec::new();
     let mut described = Vec::new();
     for (place, (arm, rungs)) in rows.iter().enumerate() {
@@ -70,7 +76,8 @@ fn panel(study: &Study, id: &str) -> Option<String> {
         for (row, &(x, y_at)) in rungs.iter().zip(&points) {
             let bound = |value: Option<f64>| y.at(value.unwrap_or(f64::NAN));
             panel.svg.line(&format!("interval {class}"), (x, bound(row.lower)), (x, bound(row.upper)));
-            let tip = format!("{arm}, {} steps: {}", steps_text(row.step.unwrap_or(0)), measure.show(row.estimate));
+            let tip =
+                format!("{arm}, {} steps: {}", steps_text(row.step.unwrap_or(0)), measure.show(row.estimate));
             panel.svg.dot(&format!("dot {class}"), (x, y_at), 3.0, &tip);
             described.push(tip);
         }

@@ -34,8 +34,11 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
         .collect();
     shown.sort_by_key(|&(split, case)| (Some(split) != primary, split != "id", split, case));
     shown.truncate(MOST);
-    let everything: Vec<f64> =
-        runs.iter().filter(|run| shown.contains(&(run.split.as_str(), run.case.as_str()))).map(|run| run.accuracy).collect();
+    let everything: Vec<f64> = runs
+        .iter()
+        .filter(|run| shown.contains(&(run.split.as_str(), run.case.as_str())))
+        .map(|run| run.accuracy)
+        .collect();
     let domain = roomy(&everything);
     let panels = shown.iter().map(|&(split, case)| panel(study, &runs, split, case, domain)).collect();
     let spread = |step: Option<u64>| study.estimate(DEFAULT_ARM, "rung", step, "ood_accuracy_sd");
@@ -99,7 +102,12 @@ fn panel(study: &Study, runs: &[&RunScore], split: &str, case: &str, domain: (f6
             shown(run.accuracy, 3)
         );
         let class = format!("dot soft {}", seed_class(study, run.pretraining_seed));
-        panel.svg.dot(&class, (centre(run.step) + dodge(run.pretraining_seed), y.at(run.accuracy)), 2.3, &tip);
+        panel.svg.dot(
+            &class,
+            (centre(run.step) + dodge(run.pretraining_seed), y.at(run.accuracy)),
+            2.3,
+            &tip,
+        );
     }
     let mut described = Vec::new();
     for &step in &steps {
@@ -115,7 +123,11 @@ fn panel(study: &Study, runs: &[&RunScore], split: &str, case: &str, domain: (f6
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             let x = centre(step) + dodge(seed);
             panel.svg.line("bar", (x - 3.6, y.at(mean)), (x + 3.6, y.at(mean)));
-            described.push(format!("{} at {} steps with pretraining seed {seed}", shown(mean, 2), steps_text(step)));
+            described.push(format!(
+                "{} at {} steps with pretraining seed {seed}",
+                shown(mean, 2),
+                steps_text(step)
+            ));
         }
     }
     let names: Vec<(f64, String)> = steps.iter().map(|&step| (centre(step), steps_short(step))).collect();

@@ -10,12 +10,14 @@ use crate::report::study::{DEFAULT_ARM, Study, steps_text};
 use crate::report::summarise::measure::shown;
 
 pub(crate) fn figure(study: &Study) -> Option<Figure> {
-    let effects: Vec<&InterventionEffect> = study.interventions.iter().filter(|row| row.arm == DEFAULT_ARM).collect();
+    let effects: Vec<&InterventionEffect> =
+        study.interventions.iter().filter(|row| row.arm == DEFAULT_ARM).collect();
     if effects.is_empty() {
         return None;
     }
     let steps: Vec<u64> = effects.iter().map(|row| row.step).collect::<BTreeSet<_>>().into_iter().collect();
-    let rule = |name: &str| mean(effects.iter().filter(|row| row.intervention == name).map(|row| row.rule_flips)).0;
+    let rule =
+        |name: &str| mean(effects.iter().filter(|row| row.intervention == name).map(|row| row.rule_flips)).0;
     let mut names: Vec<&str> =
         effects.iter().map(|row| row.intervention.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
     // What the rule depends on first, then what it does not.
@@ -28,7 +30,10 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
     for &name in &names {
         let _ = write!(table, "<tr><th scope=\"row\">{}</th>", escape(name));
         for &step in &steps {
-            let here = effects.iter().filter(|row| row.intervention == name && row.step == step).map(|row| row.effect);
+            let here = effects
+                .iter()
+                .filter(|row| row.intervention == name && row.step == step)
+                .map(|row| row.effect);
             table.push_str(&cell(mean(here), ""));
         }
         table.push_str(&cell((rule(name), f64::NAN), " rule"));
@@ -43,7 +48,11 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
             "Mean effect of changing one latent of the data-generating process on the predicted probabilities (0: none, 1: \
              total), by steps of pretraining, over all runs of a rung; small: standard deviation over runs. The last column \
              is the share of examples whose right label changes, which is what a model that follows the rule shows.{}",
-            if names.contains(&"shuffle") { " Shuffled words have no right label: there the rule’s column says nothing." } else { "" }
+            if names.contains(&"shuffle") {
+                " Shuffled words have no right label: there the rule’s column says nothing."
+            } else {
+                ""
+            }
         ),
         seeds: false,
         rows: vec![Row { title: String::new(), size: "table", folded: false, panels: vec![table] }],
@@ -69,7 +78,12 @@ fn cell((value, sd): (f64, f64), class: &str) -> String {
 }
 
 /// Which interventions come nearer to the rule, and which do not.
-fn finding(effects: &[&InterventionEffect], names: &[&str], steps: &[u64], rule: &dyn Fn(&str) -> f64) -> String {
+fn finding(
+    effects: &[&InterventionEffect],
+    names: &[&str],
+    steps: &[u64],
+    rule: &dyn Fn(&str) -> f64,
+) -> String {
     let (Some(&first), Some(&last)) = (steps.first(), steps.last()) else { return String::new() };
     if first == last {
         return String::new();

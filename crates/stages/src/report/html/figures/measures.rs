@@ -20,7 +20,10 @@ enum Against {
 /// The primary measures, by loss and by steps.
 pub(crate) fn primary(study: &Study) -> Option<Figure> {
     let wanted = |measure: &Measure| PRIMARY.contains(&measure.id.as_ref());
-    let rows = [row(study, "By held-out loss: pretraining converges to the right", Against::Loss, wanted), row(study, "By steps", Against::Steps, wanted)];
+    let rows = [
+        row(study, "By held-out loss: pretraining converges to the right", Against::Loss, wanted),
+        row(study, "By steps", Against::Steps, wanted),
+    ];
     Some(Figure {
         id: "primary",
         title: "The primary measures along the ladder".into(),
@@ -48,7 +51,9 @@ pub(crate) fn others(study: &Study) -> Option<Figure> {
         id: "measures",
         title: "All other measures".into(),
         finding: String::new(),
-        caption: "As above: line, mean over pretraining seeds; band, 95 % interval; dots, single pretraining runs.".into(),
+        caption:
+            "As above: line, mean over pretraining seeds; band, 95 % interval; dots, single pretraining runs."
+                .into(),
         seeds: true,
         rows: [by_loss, by_steps].into_iter().flatten().collect(),
     })
@@ -82,8 +87,11 @@ fn panel(study: &Study, measure: &Measure, against: Against) -> Option<String> {
     let steps: Vec<u64> = rungs.iter().filter_map(|row| row.step).collect();
     let x = match against {
         Against::Loss => {
-            let losses: Vec<f64> =
-                cells.iter().filter_map(|cell| cell.held_out_loss).chain(rungs.iter().filter_map(|row| row.held_out_loss)).collect();
+            let losses: Vec<f64> = cells
+                .iter()
+                .filter_map(|cell| cell.held_out_loss)
+                .chain(rungs.iter().filter_map(|row| row.held_out_loss))
+                .collect();
             if losses.is_empty() {
                 return None;
             }
@@ -171,7 +179,8 @@ fn label_steps(panel: &mut Panel, rungs: &[&Summary], mean: &[(f64, f64)]) {
         }
         taken.push(x);
         let above = y - 8.0 > panel.area.top + 8.0;
-        let place = (x.clamp(panel.area.left + 6.0, panel.width() - 14.0), if above { y - 7.0 } else { y + 15.0 });
+        let place =
+            (x.clamp(panel.area.left + 6.0, panel.width() - 14.0), if above { y - 7.0 } else { y + 15.0 });
         panel.svg.text("step", place, Anchor::Middle, &steps_short(rungs[i].step.unwrap_or(0)));
     }
 }

@@ -8,7 +8,7 @@ use crate::report::study::{DEFAULT_ARM, Study, steps_text};
 use crate::report::summarise::measure::shown;
 use crate::report::words::capitalised;
 
-const SIZE: (f64, f64) = (144.0, 138.0);
+const SIZE: (f64, f64) = (144.0, 168.0);
 const MARGIN: Area = Area { left: 30.0, top: 36.0, right: 4.0, bottom: 20.0 };
 
 /// What is drawn along a line.
@@ -59,18 +59,32 @@ fn row(study: &Study, points: &[&PathPoint], split: &str, quantity: &Quantity) -
     let (_, high) = roomy(&values);
     let steps = study.steps(DEFAULT_ARM);
     let panels = steps.iter().filter_map(|&step| panel(study, &here, step, quantity, (0.0, high))).collect();
-    Some(Row { title: format!("{} on {split}", capitalised(quantity.name)), size: "small", folded: false, panels })
+    Some(Row {
+        title: format!("{} on {split}", capitalised(quantity.name)),
+        size: "small",
+        folded: false,
+        panels,
+    })
 }
 
-fn panel(study: &Study, points: &[&PathPoint], step: u64, quantity: &Quantity, domain: (f64, f64)) -> Option<String> {
+fn panel(
+    study: &Study,
+    points: &[&PathPoint],
+    step: u64,
+    quantity: &Quantity,
+    domain: (f64, f64),
+) -> Option<String> {
     let mut here: Vec<&PathPoint> = points.iter().copied().filter(|point| point.step == step).collect();
     if here.is_empty() {
         return None;
     }
     here.sort_by(|a, b| {
-        (a.pretraining_seed, &a.run_a, &a.run_b).cmp(&(b.pretraining_seed, &b.run_a, &b.run_b)).then(a.alpha.total_cmp(&b.alpha))
+        (a.pretraining_seed, &a.run_a, &a.run_b)
+            .cmp(&(b.pretraining_seed, &b.run_a, &b.run_b))
+            .then(a.alpha.total_cmp(&b.alpha))
     });
-    let subtitle = study.loss_at(step).map_or(String::new(), |loss| format!("held-out loss {}", shown(loss, 2)));
+    let subtitle =
+        study.loss_at(step).map_or(String::new(), |loss| format!("held-out loss {}", shown(loss, 2)));
     let mut panel = Panel::new(SIZE, MARGIN, &format!("{} steps", steps_text(step)), &subtitle);
     let y = Scale::linear(domain, panel.area.up());
     let x = Scale::linear((0.0, 1.0), panel.area.across());

@@ -16,7 +16,8 @@ const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 168.0, bottom: 36.0 };
 pub(crate) fn figure(study: &Study) -> Option<Figure> {
     let soups: Vec<&SoupScore> = study.soups.iter().filter(|soup| soup.arm == DEFAULT_ARM).collect();
     let ood = primary_ood(soups.iter().map(|soup| soup.split.as_str()));
-    let splits: Vec<&str> = ood.into_iter().chain(soups.iter().any(|soup| soup.split == "id").then_some("id")).collect();
+    let splits: Vec<&str> =
+        ood.into_iter().chain(soups.iter().any(|soup| soup.split == "id").then_some("id")).collect();
     let panels: Vec<String> = splits.iter().filter_map(|split| panel(&soups, split)).collect();
     if panels.is_empty() {
         return None;
@@ -35,10 +36,17 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
 }
 
 fn finding(study: &Study) -> String {
-    let Some(greedy) = study.estimate(DEFAULT_ARM, "late", None, "uniform_gain_mean") else { return String::new() };
+    let Some(greedy) = study.estimate(DEFAULT_ARM, "late", None, "uniform_gain_mean") else {
+        return String::new();
+    };
     let ensemble = study.estimate(DEFAULT_ARM, "late", None, "ensemble_gain_mean");
-    let compared = ensemble.map_or(String::new(), |row| format!(", that of the ensemble of predictions {}", signed(row.estimate)));
-    format!("At late rungs the OOD gain of a uniform soup over the mean run is {}{compared}.", signed(greedy.estimate))
+    let compared = ensemble.map_or(String::new(), |row| {
+        format!(", that of the ensemble of predictions {}", signed(row.estimate))
+    });
+    format!(
+        "At late rungs the OOD gain of a uniform soup over the mean run is {}{compared}.",
+        signed(greedy.estimate)
+    )
 }
 
 fn signed(value: f64) -> String {
@@ -84,10 +92,16 @@ fn panel(soups: &[&SoupScore], split: &str) -> Option<String> {
             .filter_map(|&step| sums.get(&(name.to_owned(), step)).map(|(sum, n)| (step, sum / n)))
             .collect();
         let class = method_class(name);
-        let curve: Vec<(f64, f64)> = points.iter().map(|&(step, value)| (x.at(step as f64), y.at(value))).collect();
+        let curve: Vec<(f64, f64)> =
+            points.iter().map(|&(step, value)| (x.at(step as f64), y.at(value))).collect();
         panel.svg.curve(&format!("method {class}"), &curve);
         for (&(step, value), &point) in points.iter().zip(&curve) {
-            panel.svg.dot(&format!("dot {class}"), point, 2.4, &format!("{name}, {} steps: {}", steps_text(step), shown(value, 3)));
+            panel.svg.dot(
+                &format!("dot {class}"),
+                point,
+                2.4,
+                &format!("{name}, {} steps: {}", steps_text(step), shown(value, 3)),
+            );
         }
         if let (Some(&(_, value)), Some(&(x_end, y_end))) = (points.last(), curve.last()) {
             ends.push((name, class, x_end, y_end, value));

@@ -1,0 +1,49 @@
+//! After the first steps a step allocates nothing that grows with the batch.
+
+use std::alloc::System;
+
+use cap::Cap;
+use models::{Config, Dropout, Head, Inputs, Model, Targets, Tokens, Workspace, bert};
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+#[test]
+fn steps_do_not_allocate() {
+    let config = bert::Config {
+        vocab_size: 53,
+        hidden_size: 64,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        intermediate_size: 256,
+        max_position_embeddings: 10,
+        ..bert::Config::default()
+    };
+    let ids: Vec<u32> = (0..640).map(|i| i % 53).collect();
+    let types = vec![0; 640];
+    let starts: Vec<u32> = (0..=64).map(|i| 10 * i).collect();
+    let rows: Vec<u32> = (0..640).step_by(4).collect();
+    let masked = vec![7; rows.len()];
+    let classes = vec![1; 64];
+    let inputs = Inputs::Tokens(Tokens { ids: &ids, types: &types, starts: &starts });
+    for (head, targets) in [
+        (Head::MaskedLanguage, Targets::MaskedTokens { rows: &rows, labels: &masked }),
+        (Head::Classification { labels: 2 }, Targets::Classes(&classes)),
+    ] {
+        let model = Model::new(Config::Bert(config.clone()), head).unwrap();
+        let values = model.init(0).values;
+        let mut gradient = vec![0.0; values.len()];
+        let mut workspace = Workspace::default();
+        let mut step = |key| {
+            let dropout = Some(Dropout { key });
+            model.loss_and_gradient(&values, &inputs, &targets, dropout, 1.0, &mut gradient, &mut workspace);
+            model.losses(&values, &inputs, &targets, &mut workspace);
+        };
+        step(0);
+        step(1);
+        let before = ALLOCATOR.total_allocated();
+        (2..12).for_each(&mut step);
+        let per_step = (ALLOCATOR.total_allocated() - before) / 10;
+        assert_eq!(per_step, 0, "bytes allocated per step and evaluation");
+    }
+}

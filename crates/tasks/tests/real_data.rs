@@ -1,0 +1,187 @@
+//! Files as they are published. Skipped unless `SAMEBASIN_DATA` names the folder that holds them.
+
+use std::path::PathBuf;
+
+use tasks::{Batch, Content, Encoder, Masking, Source, corpus, table, vocabulary_size};
+
+fn data() -> Option<PathBuf> {
+    let folder = std::env::var_os("SAMEBASIN_DATA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("skipped: SAMEBASIN_DATA is not set");
+    }
+    folder
+}
+
+fn prepared(spec: &str) -> Option<table::Prepared> {
+    let root = data()?;
+    Some(table::Spec::parse(spec).and_then(|spec| spec.read(&root)).unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn sizes(prepared: &table::Prepared) -> Vec<(String, usize)> {
+    prepared.task.parts().map(|(name, examples)| (name, examples.len())).collect()
+}
+
+fn sized(expected: &[(&str, usize)]) -> Vec<(String, usize)> {
+    expected.iter().map(|&(name, size)| (name.to_owned(), size)).collect()
+}
+
+#[test]
+fn qqp_and_paws() {
+    let part = |file: &str, rest: &str, texts: [&str; 2], label: &str| {
+        format!(
+            "file = \"{file}\"\ntext = \"{}\"\ntext_b = \"{}\"\nlabel = \"{label}\"\n\
+             map = {{ 0 = \"different\", 1 = \"duplicate\" }}\n{rest}\n",
+            texts[0], texts[1]
+        )
+    };
+    let qqp = |split: &str, rest: &str| {
+        part(&format!("glue-babylm/qqp.{split}.jsonl"), rest, ["question1", "question2"], "label")
+    };
+    let spec = format!(
+        "name = \"qqp\"\nlabels = [\"different\", \"duplicate\"]\n[train]\n{}[val]\n{}[split.id]\n{}[split.ood]\n{}",
+        qqp("train", ""),
+        qqp("valid", "sample = { seed = 1, take = 1000 }"),
+        qqp("valid", "sample = { seed = 1, skip = 1000, take = 4000 }"),
+        part(
+            "paws-qqp/dev_and_test.tsv",
+            "id = \"id\"\ncase_value = \"paws\"",
+            ["sentence1", "sentence2"],
+            "label"
+        ),
+    );
+    let Some(prepared) = prepared(&spec) else { return };
+    assert_eq!(
+        sizes(&prepared),
+        sized(&[("train", 10_000), ("split.id", 4_000), ("split.ood", 677), ("split.val", 1_000)])
+    );
+    let ood = &prepared.task.splits["ood"];
+    assert_eq!(ood.labels.iter().filter(|&&label| label == 1).count(), 191);
+    assert!(ood.cases.iter().all(|case| case == "paws"));
+    let (val, id) = (&prepared.task.splits["val"], &prepared.task.splits["id"]);
+    assert!(val.ids.iter().all(|line| !id.ids.contains(line)));
+    eprintln!("qqp: overlap with train {:?}", prepared.overlap);
+}
+
+#[test]
+fn sst2_and_files_without_a_header() {
+    let sst2 = |split: &str| {
+        format!(
+            "file = \"sst2-alps/{split}.tsv\"\ntext = \"sentence\"\nlabel = \"label\"\nmap = {{ 0 = \"negative\", 1 = \"positive\" }}\n"
+        )
+    };
+    let spec = format!(
+        "name = \"sst2\"\nlabels = [\"negative\", \"positive\"]\n[train]\n{}[val]\n{}[split.id]\n{}",
+        sst2("train"),
+        sst2("dev"),
+        sst2("test")
+    );
+    let Some(prepared) = prepared(&spec) else { return };
+    assert_eq!(sizes(&prepared), sized(&[("train", 60_614), ("split.id", 872), ("split.val", 6_735)]));
+    eprintln!("sst2: overlap with train {:?}", prepared.overlap);
+
+    let cola = |split: &str, rest: &str| {
+        format!(
+            "file = \"cola/raw/{split}.tsv\"\ncolumns = [\"source\", \"label\", \"mark\", \"text\"]\ntext = \"text\"\n\
+             label = \"label\"\ncase = \"source\"\nmap = {{ 0 = \"unacceptable\", 1 = \"acceptable\" }}\n{rest}"
+        )
+    };
+    let spec = format!(
+        "name = \"cola\"\nlabels = [\"unacceptable\", \"acceptable\"]\n[train]\n{}[val]\n{}[split.ood]\n{}",
+        cola("in_domain_train", ""),
+        cola("in_domain_dev", ""),
+        cola("out_of_domain_dev", "")
+    );
+    let cola = self::prepared(&spec).expect("the folder is there");
+    assert_eq!(sizes(&cola), sized(&[("train", 8_551), ("split.ood", 516), ("split.val", 527)]));
+}
+
+#[test]
+fn hans_and_interventions_from_pairs_of_files() {
+    let mnli = |split: &str| {
+        format!(
+            "file = \"glue-babylm/mnli.{split}.jsonl\"\ntext = \"premise\"\ntext_b = \"hypothesis\"\nlabel = \"label\"\n\
+             map = {{ 0 = \"entailment\", 1 = \"non-entailment\", 2 = \"non-entailment\" }}\n"
+        )
+    };
+    let hans = "file = \"hans-regenerated/hans_eval_regen.tsv\"\ntext = \"sentence1\"\ntext_b = \"sentence2\"\n\
+                label = \"gold_label\"\nid = \"pairID\"\ncase = \"subcase\"\n";
+    let inversion = |side: &str| {
+        format!(
+            "file = \"min2020-syntactic-aug/inv_{side}_small.tsv\"\n\
+             columns = [\"n\", \"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"first\", \"second\", \"h\", \"label\"]\n\
+             text = \"first\"\ntext_b = \"second\"\nlabel = \"label\"\n\
+             map = {{ entailment = \"entailment\", neutral = \"non-entailment\", contradiction = \"non-entailment\" }}\n"
+        )
+    };
+    let spec = format!(
+        "name = \"mnli\"\nlabels = [\"entailment\", \"non-entailment\"]\n[train]\n{}[val]\n{}[split.hans]\n{hans}\
+         [do.inversion.base]\n{}[do.inversion.done]\n{}",
+        mnli("train"),
+        mnli("valid"),
+        inversion("orig"),
+        inversion("trsf")
+    );
+    let Some(prepared) = prepared(&spec) else { return };
+    let hans = &prepared.task.splits["hans"];
+    assert_eq!(hans.len(), 30_000);
+    let mut cases = hans.cases.clone();
+    cases.sort();
+    cases.dedup();
+    assert_eq!(cases.len(), 30);
+    assert!(prepared.task.interventions["inversion"].base.len() > 50);
+}
+
+#[test]
+fn a_corpus_becomes_batches() {
+    let Some(root) = data() else { return };
+    let read =
+        |name: &str| std::fs::read_to_string(root.join("babylm").join(name)).expect("a corpus of the folder");
+    let (train, held_out) =
+        ([read("600k_simple_wiki.train"), read("600k_childes.train")], [read("1.2M_simple_wiki_dev.train")]);
+    let began = std::time::Instant::now();
+    let json = corpus::train_tokenizer(&train, 8_000).unwrap();
+    eprintln!("corpus: trained a tokenizer on 1.2 M words in {:?}", began.elapsed());
+    assert_eq!(json, corpus::train_tokenizer(&train, 8_000).unwrap());
+    assert_eq!(vocabulary_size(json.as_bytes()).unwrap(), 8_000);
+    let began = std::time::Instant::now();
+    let text = corpus::tokenize(json.as_bytes(), &train).unwrap();
+    eprintln!(
+        "corpus: {} tokens in {} documents, {:?}",
+        text.tokens.len(),
+        text.starts.len(),
+        began.elapsed()
+    );
+    let unknown = text.tokens.iter().filter(|&&token| token == 1).count();
+    assert!(unknown * 2_000 < text.tokens.len(), "{unknown} unknown words");
+    let held_out = corpus::tokenize(json.as_bytes(), &held_out).unwrap();
+    let began = std::time::Instant::now();
+    let bytes = text.to_parquet().unwrap();
+    assert_eq!(corpus::Text::from_parquet(&bytes).unwrap(), text);
+    eprintln!("corpus: {} bytes written and read in {:?}", bytes.len(), began.elapsed());
+    let source =
+        Source::Corpus(corpus::Source::new(text, held_out, json.as_bytes(), 128, Masking::BERT).unwrap());
+    let Batch::Masked(batch) = source.batch(0, 0, 32) else { panic!("masked") };
+    assert_eq!(batch.ids.len(), 32 * 128);
+    let share = batch.rows.len() as f64 / (32.0 * 126.0);
+    assert!((share - 0.15).abs() < 0.03, "{share}");
+
+    let encoder = Encoder::from_tokenizer_json(json.as_bytes()).unwrap();
+    let content = Content::Text { first: vec!["The cat's café, naïve: 3.5!".into()], second: None };
+    assert!(encoder.encode(&content, 64).unwrap().len() == 1);
+}
+
+#[test]
+fn published_tokenizers_are_read() {
+    let Some(root) = data() else { return };
+    for (name, size) in [("gpt2", 50_257), ("roberta-base", 50_265), ("pythia", 50_277)] {
+        let json = std::fs::read(root.join("tokenizers").join(name).join("tokenizer.json"));
+        let Ok(json) = json else {
+            eprintln!("skipped: {name} has no tokenizer.json");
+            continue;
+        };
+        assert_eq!(vocabulary_size(&json).unwrap(), size, "{name}");
+        let encoder = Encoder::from_tokenizer_json(&json).unwrap();
+        let content = Content::Text { first: vec!["The cat's café, naïve: 3.5!".into(); 3], second: None };
+        assert_eq!(encoder.encode(&content, 64).unwrap().len(), 3, "{name}");
+    }
+}
