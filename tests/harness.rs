@@ -109,6 +109,12 @@ impl Bench {
         results
     }
 
+    /// The summary table of the study that was made.
+    pub fn summary(&self) -> Vec<stages::report::Summary> {
+        let bytes = std::fs::read(self.path("out/tables/summary.parquet")).expect("a summary");
+        stages::report::Summary::read(&bytes).expect("of its schema")
+    }
+
     /// Asserts that every byte in the store is what its name says, and that nothing partial is visible.
     pub fn assert_clean(&self) {
         let output = self.stage("store").args(["verify", "--json"]).output().expect("the program starts");

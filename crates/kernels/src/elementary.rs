@@ -21,7 +21,7 @@ pub(crate) fn exp<V: Lanes>(x: V) -> V {
     p = p.mul_add(r, V::splat(8.333_452e-3));
     p = p.mul_add(r, V::splat(4.166_579_6e-2));
     p = p.mul_add(r, V::splat(1.666_666_5e-1));
-    p = p.mul_add(r, V::splat(5.000_000_1e-1));
+    p = p.mul_add(r, V::splat(0.5));
     let value = p.mul_add(r * r, r + V::splat(1.0)) * n.power_of_two();
     x.select_below(V::splat(SMALLEST), V::splat(0.0), value)
 }
@@ -38,7 +38,7 @@ pub(crate) fn tanh<V: Lanes>(x: V) -> V {
         p = p.mul_add(square, V::splat(coefficient));
     }
     let mut q = V::splat(1.198_258_4e-6);
-    for coefficient in [1.185_347e-4, 2.268_434_6e-3, 4.893_525_2e-3] {
+    for coefficient in [1.185_347e-4, 2.268_434_6e-3, 4.893_525e-3] {
         q = q.mul_add(square, V::splat(coefficient));
     }
     x * p / q

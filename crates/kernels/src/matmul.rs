@@ -164,9 +164,10 @@ fn small_body<V: Lanes>(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix
             while row < m {
                 let rows = ROWS.min(m - row);
                 // SAFETY: row `row` and column `from` lie in `a`, and `rows` and `depth` more of them.
+                let corner = unsafe { a.values.as_ptr().add(row * a.row_stride + from * a.column_stride) };
                 let tile = Tile {
                     depth,
-                    a: unsafe { a.values.as_ptr().add(row * a.row_stride + from * a.column_stride) },
+                    a: corner,
                     a_row: a.row_stride,
                     a_column: a.column_stride,
                     panel,

@@ -1,6 +1,6 @@
 //! Memory that a step leaves for the next.
 
-/// A buffer that grows to the largest size asked for and never shrinks, so that steps allocate nothing.
+/// A buffer that grows to the largest size asked for and never shrinks, so that steps need no new memory.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer(Vec<f32>);
 

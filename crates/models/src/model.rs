@@ -17,11 +17,11 @@ pub struct Model {
 
 #[derive(Clone, Debug)]
 enum Family {
-    Bert(bert::Bert),
+    Bert(Box<bert::Bert>),
     Mlp(mlp::Mlp),
 }
 
-/// Memory of the passes. Keep one per thread: after the first steps nothing is allocated.
+/// Memory of the passes. Keep one per thread: it grows to what the largest batch needs and stays.
 #[derive(Debug, Default)]
 pub struct Workspace {
     bert: bert::Buffers,
@@ -40,7 +40,7 @@ impl Model {
         }
         let mut layout = Layout::default();
         let family = match &config {
-            Config::Bert(config) => Family::Bert(bert::Bert::new(config, head, &mut layout)),
+            Config::Bert(config) => Family::Bert(Box::new(bert::Bert::new(config, head, &mut layout))),
             Config::Mlp(config) => Family::Mlp(mlp::Mlp::new(config, head, &mut layout)?),
         };
         Ok(Self { config, head, layout: Arc::new(layout), family })

@@ -8,13 +8,13 @@ use weights::Weights;
 use crate::stage::{Failure, Inputs, Session, Work};
 
 /// Version of whatever family a checkpoint turns out to be of: a key is computed before a byte is read.
-pub const MODELS_VERSION: u32 = models::bert::VERSION + models::mlp::VERSION;
+pub(crate) const MODELS_VERSION: u32 = models::bert::VERSION + models::mlp::VERSION;
 
 /// Adds a model to a stage's inputs: its weights from output `weights`, and what is needed to run them.
 ///
 /// # Errors
 /// [`Failure::Store`] if the manifest has no such outputs: it is not of a model.
-pub fn add_inputs(inputs: &mut Inputs, manifest: &Manifest, weights: &str) -> Result<(), Failure> {
+pub(crate) fn add_inputs(inputs: &mut Inputs, manifest: &Manifest, weights: &str) -> Result<(), Failure> {
     inputs.add("model", manifest, weights)?;
     inputs.add("config", manifest, "config")?;
     if manifest.outputs.contains_key("tokenizer") {
@@ -27,7 +27,7 @@ pub fn add_inputs(inputs: &mut Inputs, manifest: &Manifest, weights: &str) -> Re
 ///
 /// # Errors
 /// [`Failure::Store`] if the object is corrupt, [`Failure::Model`] if no family here fits it.
-pub fn config(session: &Session, input: &Input) -> Result<Config, Failure> {
+pub(crate) fn config(session: &Session, input: &Input) -> Result<Config, Failure> {
     let bytes = session.bytes(input)?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|error| Failure::Input(format!("object {}: config.json is not UTF-8: {error}", input.object)))?;
@@ -38,7 +38,7 @@ pub fn config(session: &Session, input: &Input) -> Result<Config, Failure> {
 ///
 /// # Errors
 /// [`Failure::Input`] if the tokenizer cannot be read.
-pub fn encoder(session: &Session, input: Option<&Input>) -> Result<Encoder, Failure> {
+pub(crate) fn encoder(session: &Session, input: Option<&Input>) -> Result<Encoder, Failure> {
     match input {
         Some(input) => Ok(Encoder::from_tokenizer_json(&session.bytes(input)?)?),
         None => Ok(Encoder::Dense),
@@ -49,7 +49,7 @@ pub fn encoder(session: &Session, input: Option<&Input>) -> Result<Encoder, Fail
 ///
 /// # Errors
 /// [`Failure::Input`] naming the tensor that is missing, superfluous, misshapen or not finite, and the object.
-pub fn weights(session: &Session, input: &Input, model: &Model) -> Result<Weights, Failure> {
+pub(crate) fn weights(session: &Session, input: &Input, model: &Model) -> Result<Weights, Failure> {
     let bytes = session.bytes(input)?;
     Weights::from_safetensors_as(&bytes, model.layout())
         .map_err(|error| Failure::Input(format!("object {}: {error}", input.object)))
@@ -59,7 +59,7 @@ pub fn weights(session: &Session, input: &Input, model: &Model) -> Result<Weight
 ///
 /// # Errors
 /// As [`weights`].
-pub fn any_weights(session: &Session, input: &Input) -> Result<Weights, Failure> {
+pub(crate) fn any_weights(session: &Session, input: &Input) -> Result<Weights, Failure> {
     let bytes = session.bytes(input)?;
     Weights::from_safetensors(&bytes).map_err(|error| Failure::Input(format!("object {}: {error}", input.object)))
 }
@@ -68,7 +68,7 @@ pub fn any_weights(session: &Session, input: &Input) -> Result<Weights, Failure>
 ///
 /// # Errors
 /// [`Failure::Model`] if the configuration is not one.
-pub fn classifier(config: Config, labels: usize) -> Result<Model, Failure> {
+pub(crate) fn classifier(config: Config, labels: usize) -> Result<Model, Failure> {
     Ok(Model::new(config, Head::Classification { labels })?)
 }
 
@@ -76,7 +76,7 @@ pub fn classifier(config: Config, labels: usize) -> Result<Model, Failure> {
 ///
 /// # Errors
 /// [`Failure::Store`] if it cannot be written.
-pub fn publish_description(
+pub(crate) fn publish_description(
     work: &mut Work<'_>,
     model: &Model,
     label_names: &[String],
@@ -91,7 +91,7 @@ pub fn publish_description(
 
 /// Longest input that a model takes, in tokens, and at most `limit` if there is one.
 #[must_use]
-pub fn max_length(config: &Config, limit: Option<usize>) -> usize {
+pub(crate) fn max_length(config: &Config, limit: Option<usize>) -> usize {
     let positions = match config {
         Config::Bert(bert) => bert.max_position_embeddings,
         _ => usize::MAX,
@@ -101,7 +101,7 @@ pub fn max_length(config: &Config, limit: Option<usize>) -> usize {
 
 /// Whether a model drops units in training.
 #[must_use]
-pub fn has_dropout(config: &Config) -> bool {
+pub(crate) fn has_dropout(config: &Config) -> bool {
     match config {
         Config::Bert(bert) => bert.hidden_dropout_prob > 0.0 || bert.attention_probs_dropout_prob > 0.0,
         _ => false,

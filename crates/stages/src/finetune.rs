@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use learn::{AdamW, Order, Recipe, Schedule, Scorer, State, Trainer, train};
 use models::Config;
 use serde::Serialize;
@@ -17,6 +17,16 @@ use crate::task_inputs::{self, TaskInputs};
 
 /// Rows of the training curve.
 const CURVE_ROWS: u64 = 50;
+
+/// Where a classifier's head comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadPolicy {
+    /// Drawn anew for each seed
+    Fresh,
+    /// The checkpoint's own, which must have the task's labels
+    Keep,
+}
 
 /// Fine-tune a checkpoint on a task with one seed
 ///
@@ -34,7 +44,7 @@ pub struct Finetune {
     /// Seed of this run: of its head, its data order and its dropout, unless they are given apart
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Seed of the new head's weights [default: the seed]
+    /// Seed of a fresh head's weights [default: the seed]
     #[arg(long)]
     pub head_seed: Option<u64>,
     /// Seed of the data order [default: the seed]
@@ -76,7 +86,10 @@ pub struct Finetune {
     /// Largest norm of the gradient; 0 switches clipping off
     #[arg(long, default_value_t = 1.0)]
     pub clip: f64,
-    /// Standard deviation of the new head's weights
+    /// Where the head comes from
+    #[arg(long, value_enum, default_value_t = HeadPolicy::Fresh)]
+    pub head: HeadPolicy,
+    /// Standard deviation of a fresh head's weights
     #[arg(long, default_value_t = 0.02)]
     pub head_std: f64,
     /// Dropout probability [default: the checkpoint's]
@@ -136,8 +149,12 @@ impl Stage for Finetune {
         let train_set = task.encoded(&encoder, "train", max_length)?;
         let model = checkpoint::classifier(config, task.labels.len())?;
         let pretrained = checkpoint::any_weights(session, work.input("model")?)?;
-        let head_seed = self.head_seed.unwrap_or(self.seed);
-        let mut state = State::start(model.transfer(&pretrained, head_seed, self.head_std as f32)?);
+        let mut state = State::start(match self.head {
+            HeadPolicy::Fresh => {
+                model.transfer(&pretrained, self.head_seed.unwrap_or(self.seed), self.head_std as f32)?
+            }
+            HeadPolicy::Keep => model.adopt(&pretrained)?,
+        });
 
         let mut order = Order::new(self.order_seed.unwrap_or(self.seed), train_set.labels.len(), self.batch)?;
         let mut batches = |step| {

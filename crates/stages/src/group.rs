@@ -12,7 +12,7 @@ use crate::stage::{Failure, Inputs, Session, Source, Work};
 /// # Errors
 /// [`Failure::Usage`] for fewer than `least` models or one named twice, [`Failure::Input`] if they are not of one
 /// architecture and tokenizer.
-pub fn add(
+pub(crate) fn add(
     inputs: &mut Inputs,
     session: &Session,
     models: &[Source],
@@ -50,7 +50,7 @@ pub fn add(
 }
 
 /// The models of a group, in memory.
-pub struct Group {
+pub(crate) struct Group {
     /// Their common architecture.
     pub model: Model,
     /// Their common configuration.
@@ -66,7 +66,7 @@ impl Group {
     ///
     /// # Errors
     /// As [`checkpoint::weights`].
-    pub fn load(work: &Work<'_>, labels: usize) -> Result<Self, Failure> {
+    pub(crate) fn load(work: &Work<'_>, labels: usize) -> Result<Self, Failure> {
         let config = checkpoint::config(work.session, work.input("config")?)?;
         let model = checkpoint::classifier(config.clone(), labels)?;
         let inputs = work.recipe.inputs.get("model").cloned().unwrap_or_default();

@@ -14,7 +14,7 @@ const PREFIX: &str = "task.";
 ///
 /// # Errors
 /// [`Failure::Store`] naming the parts that exist if one does not.
-pub fn add(inputs: &mut Inputs, task: &Manifest, parts: &[&str]) -> Result<(), Failure> {
+pub(crate) fn add(inputs: &mut Inputs, task: &Manifest, parts: &[&str]) -> Result<(), Failure> {
     for part in ["labels"].iter().chain(parts) {
         inputs.add(&format!("{PREFIX}{part}"), task, part)?;
     }
@@ -25,7 +25,7 @@ pub fn add(inputs: &mut Inputs, task: &Manifest, parts: &[&str]) -> Result<(), F
 ///
 /// # Errors
 /// [`Failure::Input`] if it does not: the manifest is not of a task.
-pub fn size(task: &Manifest, part: &str) -> Result<u64, Failure> {
+pub(crate) fn size(task: &Manifest, part: &str) -> Result<u64, Failure> {
     let sizes = task.facts.get("examples");
     sizes.and_then(|sizes| sizes.get(part)?.as_u64()).ok_or_else(|| {
         Failure::Input(format!("{} {} does not say how many examples `{part}` has: is it a task?", task.stage, task.key.short()))
@@ -34,7 +34,7 @@ pub fn size(task: &Manifest, part: &str) -> Result<u64, Failure> {
 
 /// A part of a task, ready for a model.
 #[derive(Clone, Debug)]
-pub struct EncodedExamples {
+pub(crate) struct EncodedExamples {
     /// Ids, cases and labels.
     pub ids: Vec<String>,
     /// Sub-case of each example.
@@ -46,7 +46,7 @@ pub struct EncodedExamples {
 }
 
 /// The parts of a task that a stage has among its inputs.
-pub struct TaskInputs {
+pub(crate) struct TaskInputs {
     /// Names of the labels, in order of their class index.
     pub labels: Vec<String>,
     parts: BTreeMap<String, (ObjectId, Examples)>,
@@ -57,7 +57,7 @@ impl TaskInputs {
     ///
     /// # Errors
     /// [`Failure::Store`] for a corrupt object, [`Failure::Input`] for one that is not a table of examples.
-    pub fn load(work: &Work<'_>) -> Result<Self, Failure> {
+    pub(crate) fn load(work: &Work<'_>) -> Result<Self, Failure> {
         let labels: Vec<String> = serde_json::from_slice(&work.bytes("task.labels")?)
             .map_err(|error| Failure::Input(format!("the task's labels are not a list of names: {error}")))?;
         let mut parts = BTreeMap::new();
@@ -79,7 +79,7 @@ impl TaskInputs {
     }
 
     /// Names of the parts that start with `prefix`, without it.
-    pub fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.parts.keys().filter_map(move |part| part.strip_prefix(prefix))
     }
 
@@ -87,7 +87,7 @@ impl TaskInputs {
     ///
     /// # Errors
     /// [`Failure::Input`] if there is no such part, or the model cannot read it.
-    pub fn encoded(&self, encoder: &Encoder, part: &str, max_length: usize) -> Result<EncodedExamples, Failure> {
+    pub(crate) fn encoded(&self, encoder: &Encoder, part: &str, max_length: usize) -> Result<EncodedExamples, Failure> {
         let (_, examples) = self.parts.get(part).ok_or_else(|| {
             let known: Vec<&str> = self.parts.keys().map(String::as_str).collect();
             Failure::Input(format!("the task has no part `{part}`; it has {}", known.join(", ")))

@@ -171,17 +171,12 @@ fn a_corpus_becomes_batches() {
 }
 
 #[test]
-fn published_tokenizers_are_read() {
+fn a_published_tokenizer_is_read() {
     let Some(root) = data() else { return };
-    for (name, size) in [("gpt2", 50_257), ("roberta-base", 50_265), ("pythia", 50_277)] {
-        let json = std::fs::read(root.join("tokenizers").join(name).join("tokenizer.json"));
-        let Ok(json) = json else {
-            eprintln!("skipped: {name} has no tokenizer.json");
-            continue;
-        };
-        assert_eq!(vocabulary_size(&json).unwrap(), size, "{name}");
-        let encoder = Encoder::from_tokenizer_json(&json).unwrap();
-        let content = Content::Text { first: vec!["The cat's café, naïve: 3.5!".into(); 3], second: None };
-        assert_eq!(encoder.encode(&content, 64).unwrap().len(), 3, "{name}");
-    }
+    let json =
+        std::fs::read(root.join("tokenizers/pythia/20B_tokenizer.json")).expect("a tokenizer of the folder");
+    assert_eq!(vocabulary_size(&json).unwrap(), 50_277);
+    let encoder = Encoder::from_tokenizer_json(&json).unwrap();
+    let content = Content::Text { first: vec!["The cat's café, naïve: 3.5!".into(); 3], second: None };
+    assert_eq!(encoder.encode(&content, 64).unwrap().len(), 3);
 }

@@ -27,8 +27,9 @@ use tables::Schema;
 
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use collate::rows::{
-    InterventionEffect, MeasureCell, PairSplit, PathPoint, Prediction, RunScore, Rung, SoupScore, Summary,
+    InterventionEffect, MeasureCell, PairSplit, PathPoint, Prediction, RunScore, Rung, SoupScore,
 };
+pub use collate::rows::Summary;
 use collate::{Collated, Manifests, lineage};
 use study::{DEFAULT_ARM, Study};
 use summarise::frames::{self, Tables};

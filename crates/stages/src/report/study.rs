@@ -68,15 +68,16 @@ impl Study {
 
     /// Steps of the rungs that were fine-tuned from in an arm.
     pub(crate) fn steps(&self, arm: &str) -> Vec<u64> {
-        let steps: BTreeSet<u64> =
-            self.runs.iter().filter(|run| run.arm == arm).map(|run| run.step).collect();
-        steps.into_iter().collect()
+        let evaluated = self.runs.iter().filter(|run| run.arm == arm).map(|run| run.step);
+        let measured = self.cells.iter().filter(|cell| cell.arm == arm).map(|cell| cell.step);
+        evaluated.chain(measured).collect::<BTreeSet<u64>>().into_iter().collect()
     }
 
     /// Seeds of pretraining in the whole study: the order that colours follow.
     pub(crate) fn pretraining_seeds(&self) -> Vec<u64> {
-        let seeds: BTreeSet<u64> = self.runs.iter().map(|run| run.pretraining_seed).collect();
-        seeds.into_iter().collect()
+        let evaluated = self.runs.iter().map(|run| run.pretraining_seed);
+        let measured = self.cells.iter().map(|cell| cell.pretraining_seed);
+        evaluated.chain(measured).collect::<BTreeSet<u64>>().into_iter().collect()
     }
 
     /// Mean held-out loss of a rung, where its ladders are known.
@@ -95,7 +96,8 @@ impl Study {
 
     /// The out-of-distribution split that the measures are about.
     pub(crate) fn ood(&self) -> Option<&str> {
-        primary_ood(self.runs.iter().map(|run| run.split.as_str()))
+        let evaluated = self.runs.iter().map(|run| run.split.as_str());
+        primary_ood(evaluated.chain(self.pairs.iter().map(|pair| pair.split.as_str())))
     }
 }
 
@@ -109,7 +111,7 @@ pub(crate) fn steps_text(step: u64) -> String {
     let digits = step.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

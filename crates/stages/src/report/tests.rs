@@ -111,7 +111,7 @@ impl Fabricated {
             let inputs = [
                 ("model", vec![ladder.input_of(&format!("step-{step}")).unwrap()]),
                 ("task.train", vec![task.input_of("train").unwrap()]),
-                ("task.labels", vec![labels.clone()]),
+                ("task.labels", vec![labels]),
             ];
             let parameters = json!({"seed": seed, "head_seed": seed, "order_seed": seed, "learning_rate": 0.001, "steps": 9});
             let outputs: [(&str, &[u8]); 2] = [("model", &model), ("curve", b"curve")];
@@ -208,7 +208,7 @@ impl Fabricated {
         );
         let outputs: [(&str, &[u8]); 3] =
             [("scores", &scores), ("effects", &effects), ("predictions", &predictions)];
-        let inputs = [("model", vec![model.clone()]), ("task.labels", vec![labels.clone()])];
+        let inputs = [("model", vec![*model]), ("task.labels", vec![*labels])];
         self.commit("evaluate", json!({}), &inputs, &outputs, json!({}))
     }
 
@@ -343,7 +343,10 @@ fn what_is_missing_is_said_and_never_not_a_number() {
     let study = Fabricated::new(1, 2, false);
     let evaluations: Vec<Manifest> =
         study.ends.iter().filter(|end| end.stage == "evaluate").cloned().collect();
-    for ends in [study.ends.clone(), evaluations, study.ends[..1].to_vec()] {
+    let lines: Vec<Manifest> = study.ends.iter().filter(|end| end.stage == "interpolate").cloned().collect();
+    let (_, page, _) = study.report(lines.clone());
+    assert!(page.contains("OOD error barrier") && page.contains("interventions (no profiles)"));
+    for ends in [study.ends.clone(), evaluations, lines, study.ends[..1].to_vec()] {
         let (_, page, text) = study.report(ends);
         assert!(!page.contains("NaN") && !page.contains(">inf") && !text.contains("NaN"));
         assert!(page.contains("One pretraining seed"));

@@ -52,7 +52,8 @@ fn cut(line: &str) -> usize {
     if line.len() <= LONGEST {
         return line.len();
     }
-    let window = &line[..line.floor_char_boundary(LONGEST)];
+    let end = (0..=LONGEST).rev().find(|&at| line.is_char_boundary(at)).unwrap_or(0);
+    let window = &line[..end];
     let after_sentence = |end: &str| window.rfind(end).map(|at| at + end.len());
     let sentence = [". ", "? ", "! "].into_iter().filter_map(after_sentence).max();
     let space = || window.rfind(char::is_whitespace);

@@ -49,6 +49,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::golden;
 
     #[test]
     fn a_quarter_is_hidden_and_sentences_are_short() {
@@ -62,6 +63,13 @@ mod tests {
         }
         assert!(batch.rows.iter().all(|&row| batch.ids[row as usize] == MASK));
         assert!(batch.labels.iter().all(|&label| (FIRST_WORD..53).contains(&label)));
+    }
+
+    /// If this changes, the world's `VERSION` must rise.
+    #[test]
+    fn golden_batch() {
+        let batch = Source::default().masked(0, 0, 8);
+        assert_eq!(golden::hash(format!("{batch:?}").as_bytes()), 15_627_850_852_004_150_151);
     }
 
     #[test]

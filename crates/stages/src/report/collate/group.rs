@@ -138,8 +138,7 @@ impl<'a> Group<'a> {
         let distance = walked.first().map(|row| row.weight_distance);
         let row = |split: &str| {
             let line = walked.iter().find(|row| row.split == split);
-            let answers = |behaviour: &'_ Behaviour| behaviour.answers.get(split).cloned();
-            let both = behaviours.and_then(|(a, b)| alike(&answers(a)?, &answers(b)?));
+            let both = behaviours.and_then(|(a, b)| alike(a.answers.get(split)?, b.answers.get(split)?));
             PairSplit {
                 run_a: a.key.clone(),
                 run_b: b.key.clone(),

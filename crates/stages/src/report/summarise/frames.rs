@@ -27,12 +27,13 @@ pub(crate) struct Tables<'a> {
 /// If a table is not what the report wrote.
 pub(crate) fn observations(tables: Tables<'_>) -> PolarsResult<Vec<Observation>> {
     let runs = Frame::read(tables.runs)?;
-    let units = units(&runs)?;
-    let splits: BTreeSet<String> = runs.texts("split")?.into_iter().collect();
+    let pairs = Frame::read(tables.pairs)?;
+    let units = units(&runs, &pairs)?;
+    let splits: BTreeSet<String> = runs.texts("split")?.into_iter().chain(pairs.texts("split")?).collect();
     let ood = primary_ood(splits.iter().map(String::as_str)).unwrap_or_default().to_owned();
     let mut found = Vec::new();
     of_runs(&runs, &units, &ood, &mut found)?;
-    of_pairs(&Frame::read(tables.pairs)?, &units, &ood, &mut found)?;
+    of_pairs(&pairs, &units, &ood, &mut found)?;
     of_soups(&Frame::read(tables.soups)?, &ood, &mut found)?;
     of_interventions(&Frame::read(tables.interventions)?, &units, &mut found)?;
     Ok(found)
@@ -128,29 +129,37 @@ fn of_interventions(
 }
 
 /// A number for each fine-tuning run, by its key: the same for runs of the same seeds at other rungs and arms, and
-/// different for all runs of one rung.
-fn units(runs: &Frame) -> PolarsResult<BTreeMap<String, u64>> {
+/// different for all runs of one rung. Runs that were walked between but not evaluated are in `pairs` alone.
+fn units(runs: &Frame, pairs: &Frame) -> PolarsResult<BTreeMap<String, u64>> {
     type Seeds = (u64, u64, u64);
-    let seeds = ["finetuning_seed", "head_seed", "order_seed"].map(|name| runs.integers(name));
-    let [seed, head, order] = seeds;
-    let (seed, head, order) = (seed?, head?, order?);
-    let (keys, arms) = (runs.texts("run")?, runs.texts("arm")?);
-    let (origins, steps) = (runs.integers("pretraining_seed")?, runs.integers("step")?);
-    let mut by_rung: BTreeMap<(&str, u64, u64, Seeds), BTreeSet<&str>> = BTreeMap::new();
-    for i in 0..keys.len() {
-        let rung = (arms[i].as_str(), origins[i], steps[i], (seed[i], head[i], order[i]));
-        by_rung.entry(rung).or_default().insert(&keys[i]);
+    let mut by_rung: BTreeMap<(String, u64, u64, Seeds), BTreeSet<String>> = BTreeMap::new();
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for (frame, key, seeds) in [
+        (runs, "run", ["finetuning_seed", "head_seed", "order_seed"]),
+        (pairs, "run_a", ["seed_a"; 3]),
+        (pairs, "run_b", ["seed_b"; 3]),
+    ] {
+        let (keys, arms) = (frame.texts(key)?, frame.texts("arm")?);
+        let (origins, steps) = (frame.integers("pretraining_seed")?, frame.integers("step")?);
+        let [seed, head, order] = seeds.map(|name| frame.integers(name));
+        let (seed, head, order) = (seed?, head?, order?);
+        let new: Vec<usize> = (0..keys.len()).filter(|&i| !known.contains(&keys[i])).collect();
+        for i in new {
+            let rung = (arms[i].clone(), origins[i], steps[i], (seed[i], head[i], order[i]));
+            by_rung.entry(rung).or_default().insert(keys[i].clone());
+            known.insert(keys[i].clone());
+        }
     }
     // Runs that differ in no seed differ in something that is no seed: they are told apart by the order of their keys.
-    let named: Vec<((Seeds, usize), &str)> = by_rung
+    let named: Vec<((Seeds, usize), &String)> = by_rung
         .iter()
         .flat_map(|((_, _, _, seeds), keys)| {
-            keys.iter().enumerate().map(move |(place, key)| ((*seeds, place), *key))
+            keys.iter().enumerate().map(move |(place, key)| ((*seeds, place), key))
         })
         .collect();
     let distinct: BTreeSet<(Seeds, usize)> = named.iter().map(|(name, _)| *name).collect();
     let numbers: BTreeMap<(Seeds, usize), u64> = distinct.into_iter().zip(0..).collect();
-    Ok(named.into_iter().map(|(name, key)| (key.to_owned(), numbers[&name])).collect())
+    Ok(named.into_iter().map(|(name, key)| (key.clone(), numbers[&name])).collect())
 }
 
 /// A table in memory.
