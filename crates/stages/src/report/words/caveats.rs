@@ -111,7 +111,7 @@ fn hump(study: &Study) -> Option<Caveat> {
             listed(&unclear.iter().map(name).collect::<Vec<_>>())
         );
     }
-    text += ". The contrast of late with early rungs was fixed beforehand; a straight trend would hide this shape.";
+    text += ". The contrast of late with early rungs averages over this shape, and a straight trend would hide it.";
     say("A hump, not a slope", text)
 }
 
