@@ -93,7 +93,7 @@ fn the_held_out_loss_falls() {
     run(&model, &mut state, &Recipe { dropout_seed: None, ..recipe(80) }, 80, 2).unwrap();
     let after = masked_tally(&model, &state.weights.values, &held_out).unwrap();
     assert_eq!(before.n, after.n);
-    assert!(after.mean_loss() < before.mean_loss() - 1.0, "{} to {}", before.mean_loss(), after.mean_loss());
+    assert!(after.mean_loss() < before.mean_loss() - 0.5, "{} to {}", before.mean_loss(), after.mean_loss());
 }
 
 #[test]

@@ -9,7 +9,7 @@
 //!
 //! ```ignore
 //! let model = Model::new(config, Head::Classification { labels: 2 })?;
-//! let weights = model.transfer(&pretrained, head_seed, 0.02)?;
+//! let weights = model.transfer(&pretrained, pooler_seed, head_seed, 0.02)?;
 //! let mut gradient = vec![0.0; model.layout().len()];
 //! model.check(&inputs, Some(&targets))?;
 //! let tally = model.loss_and_gradient(

@@ -44,6 +44,7 @@ pub(crate) fn init(model: &Model, seed: u64) -> Weights {
 pub(crate) fn transfer(
     model: &Model,
     pretrained: &Weights,
+    pooler_seed: u64,
     head_seed: u64,
     head_std: f32,
 ) -> Result<Weights, Error> {
@@ -51,16 +52,16 @@ pub(crate) fn transfer(
     let mut weights = Weights::zeros(Arc::clone(model.layout()));
     for entry in model.layout().entries() {
         let to = &mut weights.values[entry.range()];
-        let initial = match (model.initial(&entry.name, &entry.shape), part(&entry.name)) {
-            (Initial::Normal(_), Part::Classifier) => Initial::Normal(f64::from(head_std)),
-            (initial, Part::Classifier) => initial,
-            (initial, Part::Pooler) if source.get(entry).is_none() => initial,
+        let (initial, seed) = match (model.initial(&entry.name, &entry.shape), part(&entry.name)) {
+            (Initial::Normal(_), Part::Classifier) => (Initial::Normal(f64::from(head_std)), head_seed),
+            (initial, Part::Classifier) => (initial, head_seed),
+            (initial, Part::Pooler) if source.get(entry).is_none() => (initial, pooler_seed),
             _ => {
                 source.copy(entry, to)?;
                 continue;
             }
         };
-        initial.fill(to, head_seed, &entry.name);
+        initial.fill(to, seed, &entry.name);
     }
     Ok(weights)
 }

@@ -53,6 +53,9 @@ pub struct Finetune {
     /// Seed of the dropout masks [default: the seed]
     #[arg(long)]
     pub dropout_seed: Option<u64>,
+    /// Seed of the pooler where the checkpoint has none: the same for all runs, unless you say otherwise
+    #[arg(long, default_value_t = 0)]
+    pub pooler_seed: u64,
     /// Optimiser steps [default: three epochs]
     #[arg(long)]
     pub steps: Option<u64>,
@@ -151,7 +154,8 @@ impl Stage for Finetune {
         let pretrained = checkpoint::any_weights(session, work.input("model")?)?;
         let mut state = State::start(match self.head {
             HeadPolicy::Fresh => {
-                model.transfer(&pretrained, self.head_seed.unwrap_or(self.seed), self.head_std as f32)?
+                let head_seed = self.head_seed.unwrap_or(self.seed);
+                model.transfer(&pretrained, self.pooler_seed, head_seed, self.head_std as f32)?
             }
             HeadPolicy::Keep => model.adopt(&pretrained)?,
         });

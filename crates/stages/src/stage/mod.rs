@@ -57,7 +57,7 @@ pub trait Stage: Args + Serialize {
     }
 }
 
-/// A stage's whole command line.
+// A stage's whole command line. Not a doc comment: that would stand in the help before the stage's own words.
 #[derive(Parser)]
 struct CommandLine<S: Stage> {
     #[command(flatten)]
