@@ -13,6 +13,7 @@ fn every_stage_explains_itself() {
         for part in [&format!("samebasin {stage}"), "--store", "--dry-run", "--json", "Exit codes"] {
             assert!(help.contains(part), "{stage} --help lacks {part}:\n{help}");
         }
+        assert!(!help.starts_with("Where results go"), "{stage} --help opens with words that are not its own:\n{help}");
         let wrong = program(stage).arg("--no-such-flag").output().expect("it starts");
         assert_eq!(wrong.status.code(), Some(2), "{stage}");
     }

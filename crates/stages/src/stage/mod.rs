@@ -61,9 +61,10 @@ pub trait Stage: Args + Serialize {
 #[derive(Parser)]
 struct CommandLine<S: Stage> {
     #[command(flatten)]
-    stage: S,
-    #[command(flatten)]
     flags: Flags,
+    // Last, for clap opens the help with the words of what is flattened last.
+    #[command(flatten)]
+    stage: S,
 }
 
 /// Runs stage `S` as a program: the body of every stage binary.

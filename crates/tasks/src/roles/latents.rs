@@ -105,7 +105,7 @@ pub struct Latents {
 impl Latents {
     /// Draws all latents but template and marker: verbs uniform and different; the agent from the class that V
     /// prefers as its subject with probability 0.85, else from all; the patient likewise from the class of V's object;
-    /// the third noun likewise from the class of W's object; the three nouns different.
+    /// the third noun from the class of W's object, always; the three nouns different.
     #[must_use]
     pub fn draw(template: Template, marker: Marker, stream: &mut Stream) -> Self {
         let verb = Verb(stream.below(VERBS.into()) as u8);
@@ -117,7 +117,12 @@ impl Latents {
         };
         let agent = noun_near(verb.subject_class(), &[], stream);
         let patient = noun_near(verb.object_class(), &[agent], stream);
-        let third = noun_near(second_verb.object_class(), &[agent, patient], stream);
+        let third = loop {
+            let drawn = noun_where(|noun| noun.class() == second_verb.object_class(), stream);
+            if drawn != agent && drawn != patient {
+                break drawn;
+            }
+        };
         let preposition = Preposition(stream.below(PREPOSITIONS.into()) as u8);
         Self { template, verb, second_verb, agent, patient, third, preposition, marker }
     }
