@@ -28,7 +28,7 @@ RESULTS := $(LADDERS:%=ladder/%) $(RUNS:%=run/%) $(GROUPS:%=lines/%) $(SOUPS:%=s
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 .SECONDARY:
-.PHONY: study build force
+.PHONY: study
 
 ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(JOBS)
@@ -37,11 +37,13 @@ endif
 study: $(REFS)/report.json
 
 # Cargo knows what is out of date. A program that it rebuilds makes its stages run again, and find their results.
-PROGRAMS := $(patsubst %,$(BIN)/samebasin-%,prepare pretrain finetune interpolate soup evaluate report)
-build: $(PROGRAMS)
-BUILD ?= cargo build --quiet --profile $(PROFILE) --manifest-path $(ROOT)/Cargo.toml --package samebasin-stages --bins
-$(PROGRAMS) &: force
-	@$(BUILD)
+BUILD ?= cargo build --profile $(PROFILE) --manifest-path $(ROOT)/Cargo.toml --package samebasin-stages --bins
+ifeq ($(MAKELEVEL),0)
+BUILT := $(shell $(BUILD))
+ifneq ($(.SHELLSTATUS),0)
+$(error the programs could not be built)
+endif
+endif
 
 # The prerequisites that are models, and those that are tasks, as refs.
 ref    = $(patsubst $(STORE)/refs/%.json,%,$1)

@@ -69,9 +69,25 @@ fn a_checkpoint_of_another_shape_names_the_tensor() {
     bench.tiny_run("0");
     bench.run(
         "pretrain",
-        &["--world", "roles", "--steps", "20", "--checkpoints", "20", "--hidden", "24", "--batch", "8", "--ref", "wider"],
+        &[
+            "--world",
+            "roles",
+            "--steps",
+            "20",
+            "--checkpoints",
+            "20",
+            "--hidden",
+            "24",
+            "--batch",
+            "8",
+            "--ref",
+            "wider",
+        ],
     );
-    bench.run("finetune", &["--checkpoint", "wider:step-20", "--task", "task", "--steps", "10", "--ref", "run/wide"]);
+    bench.run(
+        "finetune",
+        &["--checkpoint", "wider:step-20", "--task", "task", "--steps", "10", "--ref", "run/wide"],
+    );
     let message = bench.fails(INPUT, "interpolate", &["--task", "task", "--model", "run/0", "run/wide"]);
     says(&message, &["run/0", "run/wide", "config"]);
 }
@@ -81,8 +97,20 @@ fn divergence_is_an_error_and_publishes_nothing() {
     let bench = Bench::new();
     bench.tiny();
     let before = bench.results();
-    let arguments =
-        ["--checkpoint", "ladder:step-20", "--task", "task", "--steps", "60", "--learning-rate", "1e30", "--clip", "0", "--warmup", "0"];
+    let arguments = [
+        "--checkpoint",
+        "ladder:step-20",
+        "--task",
+        "task",
+        "--steps",
+        "60",
+        "--learning-rate",
+        "1e30",
+        "--clip",
+        "0",
+        "--warmup",
+        "0",
+    ];
     let message = bench.fails(FAILED, "finetune", &arguments);
     says(&message, &["diverged at step", "learning rate"]);
     assert_eq!(bench.results(), before);
@@ -149,7 +177,15 @@ fn a_full_disk_loses_nothing() {
     let result = std::panic::catch_unwind(|| {
         let store = disk.join("store");
         let mut command = crate::harness::program("pretrain");
-        command.arg("--store").arg(&store).args(["--world", "roles", "--steps", "4", "--checkpoints", "0,1,2,3,4", "--quiet"]);
+        command.arg("--store").arg(&store).args([
+            "--world",
+            "roles",
+            "--steps",
+            "4",
+            "--checkpoints",
+            "0,1,2,3,4",
+            "--quiet",
+        ]);
         let output = command.output().expect("it starts");
         let stderr = crate::harness::text(&output.stderr);
         assert_eq!(output.status.code(), Some(FAILED), "{stderr}");

@@ -13,7 +13,10 @@ fn every_stage_explains_itself() {
         for part in [&format!("samebasin {stage}"), "--store", "--dry-run", "--json", "Exit codes"] {
             assert!(help.contains(part), "{stage} --help lacks {part}:\n{help}");
         }
-        assert!(!help.starts_with("Where results go"), "{stage} --help opens with words that are not its own:\n{help}");
+        assert!(
+            !help.starts_with("Where results go"),
+            "{stage} --help opens with words that are not its own:\n{help}"
+        );
         let wrong = program(stage).arg("--no-such-flag").output().expect("it starts");
         assert_eq!(wrong.status.code(), Some(2), "{stage}");
     }
@@ -22,13 +25,19 @@ fn every_stage_explains_itself() {
 #[test]
 fn the_front_door_becomes_the_stage() {
     let door = |arguments: &[&str]| {
-        std::process::Command::new(env!("CARGO_BIN_EXE_samebasin")).args(arguments).output().expect("it starts")
+        std::process::Command::new(env!("CARGO_BIN_EXE_samebasin"))
+            .args(arguments)
+            .output()
+            .expect("it starts")
     };
     let help = door(&["--help"]);
     assert!(help.status.success());
     for stage in STAGES {
         assert!(text(&help.stdout).contains(stage));
-        assert_eq!(door(&[stage, "--help"]).stdout, program(stage).arg("--help").output().expect("it starts").stdout);
+        assert_eq!(
+            door(&[stage, "--help"]).stdout,
+            program(stage).arg("--help").output().expect("it starts").stdout
+        );
     }
     assert_eq!(door(&["pretain"]).status.code(), Some(2));
     assert_eq!(door(&[]).status.code(), Some(2));
@@ -39,7 +48,8 @@ fn a_dry_run_says_hit_or_what_changed() {
     let bench = Bench::new();
     bench.tiny();
     let plan = |arguments: &[&str]| {
-        let mut all = vec!["--checkpoint", "ladder:step-20", "--task", "task", "--ref", "run", "--steps", "5"];
+        let mut all =
+            vec!["--checkpoint", "ladder:step-20", "--task", "task", "--ref", "run", "--steps", "5"];
         all.extend(arguments);
         bench.run("finetune", &all)
     };
@@ -47,7 +57,10 @@ fn a_dry_run_says_hit_or_what_changed() {
     let key = plan(&[]).trim().to_owned();
     assert_eq!(plan(&["--dry-run"]).trim(), format!("hit {key}"));
     let changed = plan(&["--dry-run", "--learning-rate", "0.002"]);
-    assert!(changed.starts_with("run ") && changed.contains("learning_rate") && changed.contains("0.002"), "{changed}");
+    assert!(
+        changed.starts_with("run ") && changed.contains("learning_rate") && changed.contains("0.002"),
+        "{changed}"
+    );
     // A change far upstream is traced to its root.
     bench.run("prepare", &["--ref", "task", "roles", "--train", "200", "--ambiguity", "0.25"]);
     let changed = plan(&["--dry-run"]);
@@ -61,7 +74,8 @@ fn the_key_and_the_manifest_are_printed_on_stdout() {
     let bench = Bench::new();
     let key = bench.run("prepare", &["roles", "--train", "50"]);
     assert_eq!(key.trim().len(), 64);
-    let manifest: serde_json::Value = serde_json::from_str(&bench.run("prepare", &["--json", "roles", "--train", "50"])).expect("JSON");
+    let manifest: serde_json::Value =
+        serde_json::from_str(&bench.run("prepare", &["--json", "roles", "--train", "50"])).expect("JSON");
     assert_eq!(manifest["key"], key.trim());
     assert_eq!(manifest["parameters"]["kind"]["roles"]["train"], 50);
     assert_eq!(manifest["facts"]["examples"]["train"], 50);
@@ -78,15 +92,26 @@ fn the_store_can_be_looked_into() {
     let why = bench.run("store", &["explain", "run/0", "run/1"]);
     assert!(why.contains("head_seed") && why.contains("order_seed"), "{why}");
     let history = bench.run("store", &["history", "run/0"]);
-    assert!(history.contains("pretrain") && history.contains("prepare") && history.contains("─"), "{history}");
+    assert!(
+        history.contains("pretrain") && history.contains("prepare") && history.contains("─"),
+        "{history}"
+    );
     assert!(bench.run("store", &["du"]).contains("pretrain"));
     let freed: serde_json::Value =
         serde_json::from_str(&bench.run("store", &["gc", "--dry-run", "--json"])).expect("JSON");
     assert!(freed.is_object(), "{freed}");
-    for command in [&["list"][..], &["show", "run/0"], &["explain", "run/0", "run/1"], &["history", "run/0"], &["verify"], &["du"]] {
+    for command in [
+        &["list"][..],
+        &["show", "run/0"],
+        &["explain", "run/0", "run/1"],
+        &["history", "run/0"],
+        &["verify"],
+        &["du"],
+    ] {
         let mut arguments = command.to_vec();
         arguments.push("--json");
         let printed = bench.run("store", &arguments);
-        serde_json::from_str::<serde_json::Value>(&printed).unwrap_or_else(|error| panic!("{command:?}: {error}\n{printed}"));
+        serde_json::from_str::<serde_json::Value>(&printed)
+            .unwrap_or_else(|error| panic!("{command:?}: {error}\n{printed}"));
     }
 }

@@ -71,14 +71,38 @@ impl Bench {
         self.run("prepare", &["--ref", "task", "roles", "--train", "200"]);
         self.run(
             "pretrain",
-            &["--world", "roles", "--steps", "20", "--checkpoints", "0,20", "--hidden", "16", "--batch", "8", "--ref", "ladder"],
+            &[
+                "--world",
+                "roles",
+                "--steps",
+                "20",
+                "--checkpoints",
+                "0,20",
+                "--hidden",
+                "16",
+                "--batch",
+                "8",
+                "--ref",
+                "ladder",
+            ],
         );
     }
 
     /// A fine-tuned model on [`Bench::tiny`]'s ladder: ref `run/<seed>`.
     pub(crate) fn tiny_run(&self, seed: &str) {
         let name = format!("run/{seed}");
-        let arguments = ["--checkpoint", "ladder:step-20", "--task", "task", "--steps", "10", "--seed", seed, "--ref", &name];
+        let arguments = [
+            "--checkpoint",
+            "ladder:step-20",
+            "--task",
+            "task",
+            "--steps",
+            "10",
+            "--seed",
+            seed,
+            "--ref",
+            &name,
+        ];
         self.run("finetune", &arguments);
     }
 
@@ -118,7 +142,12 @@ impl Bench {
     /// Asserts that every byte in the store is what its name says, and that nothing partial is visible.
     pub(crate) fn assert_clean(&self) {
         let output = self.stage("store").args(["verify", "--json"]).output().expect("the program starts");
-        assert!(output.status.success(), "the store is damaged:\n{}{}", text(&output.stdout), text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "the store is damaged:\n{}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
     }
 }
 

@@ -20,7 +20,10 @@ fn a_study_survives_twenty_kills() {
         let mut child = bench.make("world", "smoke", 2).process_group(0).spawn().expect("make starts");
         std::thread::sleep(Duration::from_millis(50 + stream.below(1_200) as u64));
         let group = child.id().to_string();
-        std::process::Command::new("kill").args(["-9", "--", &format!("-{group}")]).status().expect("kill starts");
+        std::process::Command::new("kill")
+            .args(["-9", "--", &format!("-{group}")])
+            .status()
+            .expect("kill starts");
         child.wait().expect("it ended");
         if bench.store().join("manifests").exists() {
             bench.assert_clean();
@@ -35,14 +38,31 @@ fn a_study_survives_twenty_kills() {
 #[test]
 fn a_killed_pretraining_run_resumes_exactly() {
     let arguments = |steps: &'static str| {
-        ["--world", "roles", "--steps", steps, "--checkpoints", "0,300,1400", "--hidden", "16", "--batch", "16", "--ref", "ladder"]
+        [
+            "--world",
+            "roles",
+            "--steps",
+            steps,
+            "--checkpoints",
+            "0,300,1400",
+            "--hidden",
+            "16",
+            "--batch",
+            "16",
+            "--ref",
+            "ladder",
+        ]
     };
     let whole = Bench::new();
     whole.run("pretrain", &arguments("1400"));
 
     let bench = Bench::new();
     let mut child = bench.stage("pretrain").args(arguments("1400")).spawn().expect("the program starts");
-    let saved = || crate::harness::files(&bench.store().join("scratch")).iter().any(|path| path.to_string_lossy().contains("state"));
+    let saved = || {
+        crate::harness::files(&bench.store().join("scratch"))
+            .iter()
+            .any(|path| path.to_string_lossy().contains("state"))
+    };
     while !saved() {
         assert!(child.try_wait().expect("waitable").is_none(), "it ended before it saved its state");
         std::thread::sleep(Duration::from_millis(2));

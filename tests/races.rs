@@ -31,7 +31,11 @@ fn the_second_waits_and_finds() {
     let start = || {
         let mut command = crate::harness::program("pretrain");
         command.arg("--store").arg(bench.store()).args(["--threads", "1"]).args(arguments);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("it starts")
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts")
     };
     let first = start();
     while crate::harness::files(&bench.store().join("locks")).is_empty() {

@@ -16,11 +16,14 @@ fn a_study_ends_in_a_report_and_is_found_again() {
     let folder = bench.path("out/tables");
     let mut tables: Vec<String> = files(&folder)
         .iter()
-        .map(|path| path.strip_prefix(&folder).expect("inside").with_extension("").to_string_lossy().into_owned())
+        .map(|path| {
+            path.strip_prefix(&folder).expect("inside").with_extension("").to_string_lossy().into_owned()
+        })
         .map(|path| path.split('/').next().expect("a name").to_owned())
         .collect();
     tables.dedup();
-    let expected = ["cells", "interventions", "ladder", "pairs", "paths", "predictions", "runs", "soups", "summary"];
+    let expected =
+        ["cells", "interventions", "ladder", "pairs", "paths", "predictions", "runs", "soups", "summary"];
     assert_eq!(tables, expected);
 
     let before = bench.results();
@@ -28,7 +31,11 @@ fn a_study_ends_in_a_report_and_is_found_again() {
     let again = bench.make("world", "smoke", 2).output().expect("make starts");
     succeed(&again);
     assert_eq!(bench.results(), before);
-    assert!(!text(&again.stdout).contains("finetune"), "a second run ran a stage again:\n{}", text(&again.stdout));
+    assert!(
+        !text(&again.stdout).contains("finetune"),
+        "a second run ran a stage again:\n{}",
+        text(&again.stdout)
+    );
     eprintln!("second run: {:.2} s", start.elapsed().as_secs_f64());
 
     // Without the refs nothing is up to date for Make, and yet everything is found.
@@ -43,7 +50,13 @@ fn a_study_ends_in_a_report_and_is_found_again() {
 fn one_thread_or_two_the_same_keys_and_bytes() {
     let run = |threads: &str, jobs: usize| {
         let bench = Bench::new();
-        succeed(&bench.make("world", "smoke", jobs).arg(format!("THREADS={threads}")).output().expect("make starts"));
+        succeed(
+            &bench
+                .make("world", "smoke", jobs)
+                .arg(format!("THREADS={threads}"))
+                .output()
+                .expect("make starts"),
+        );
         (bench.results(), std::fs::read(bench.path("out/report.html")).expect("a report"))
     };
     let (one, two) = (run("1", 1), run("2", 2));

@@ -33,7 +33,9 @@ pub const SCORING_VERSION: u32 = 1;
 #[non_exhaustive]
 pub enum Error {
     /// The loss or the gradient is no longer a number.
-    #[error("diverged at step {step}: the {what} is {value} (learning rate {learning_rate:e}); lower the learning rate, or clip")]
+    #[error(
+        "diverged at step {step}: the {what} is {value} (learning rate {learning_rate:e}); lower the learning rate, or clip"
+    )]
     Diverged {
         /// Optimiser steps taken before it was seen.
         step: u64,

@@ -94,8 +94,11 @@ pub fn masked_tally(model: &Model, values: &[f32], text: &MaskedBatch) -> Result
         let to = text.rows.partition_point(|&row| (row as usize) < tokens.end);
         let rows: Vec<u32> = text.rows[from..to].iter().map(|row| row - start).collect();
         if !rows.is_empty() {
-            let part =
-                Inputs::Tokens(Tokens { ids: &text.ids[tokens.clone()], types: &text.types[tokens], starts: &starts });
+            let part = Inputs::Tokens(Tokens {
+                ids: &text.ids[tokens.clone()],
+                types: &text.types[tokens],
+                starts: &starts,
+            });
             let labels = &text.labels[from..to];
             model.check(&part, Some(&Targets::MaskedTokens { rows: &rows, labels }))?;
             total += model.masked_losses(values, &part, &rows, labels, &mut workspace);

@@ -52,7 +52,8 @@ impl State {
     /// # Errors
     /// [`Error::State`] if the bytes are of another model or are damaged.
     pub fn from_bytes(bytes: &[u8], layout: &Arc<Layout>) -> Result<Self, Error> {
-        let file = Weights::from_safetensors(bytes).map_err(|error| Error::State { reason: error.to_string() })?;
+        let file =
+            Weights::from_safetensors(bytes).map_err(|error| Error::State { reason: error.to_string() })?;
         let part = |name: &str, len: usize| match file.tensor(name) {
             Some(values) if values.len() == len => Ok(values.to_vec()),
             found => Err(Error::State {

@@ -50,7 +50,11 @@ fn run(model: &Model, state: &mut State, recipe: &Recipe, until: u64, threads: u
 }
 
 fn bits(state: &State) -> Vec<u32> {
-    [&state.weights.values, &state.first, &state.second].into_iter().flatten().map(|value| value.to_bits()).collect()
+    [&state.weights.values, &state.first, &state.second]
+        .into_iter()
+        .flatten()
+        .map(|value| value.to_bits())
+        .collect()
 }
 
 #[test]
@@ -131,7 +135,9 @@ fn scores_belong_to_their_examples() {
     let Config::Bert(config) = model(0.0).config().clone() else { unreachable!() };
     let model = Model::new(Config::Bert(config), Head::Classification { labels: 2 }).unwrap();
     let weights = model.init(4);
-    let Batch::Masked(text) = Source::Roles(roles::Source::default()).batch(1, 0, 400) else { unreachable!() };
+    let Batch::Masked(text) = Source::Roles(roles::Source::default()).batch(1, 0, 400) else {
+        unreachable!()
+    };
     let all = Encoded::Tokens { ids: text.ids, types: text.types, starts: text.starts };
     let mut scorer = Scorer::default();
     let logits = scorer.logits(&model, &weights.values, &all).unwrap();

@@ -131,7 +131,12 @@ fn run(command: &CommandLine) -> Result<(), Failure> {
             command.print(&usage, || {
                 let mut table = bare_table(&["stage", "results", "objects", "size"]);
                 for (stage, usage) in &usage.stages {
-                    table.add_row([stage, &usage.manifests.to_string(), &usage.objects.to_string(), &size(usage.bytes)]);
+                    table.add_row([
+                        stage,
+                        &usage.manifests.to_string(),
+                        &usage.objects.to_string(),
+                        &size(usage.bytes),
+                    ]);
                 }
                 Ok(format!("{table}\ntotal {}\n", size(usage.bytes)))
             })
@@ -142,7 +147,11 @@ fn run(command: &CommandLine) -> Result<(), Failure> {
 
 impl CommandLine {
     /// Prints `value` as JSON, or as `text` for people.
-    fn print(&self, value: &impl Serialize, text: impl FnOnce() -> Result<String, Failure>) -> Result<(), Failure> {
+    fn print(
+        &self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> Result<String, Failure>,
+    ) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();
         match self.json {
             true => writeln!(out, "{}", serde_json::to_string_pretty(value)?)?,
@@ -186,7 +195,13 @@ fn list(store: &Store, command: &CommandLine) -> Result<(), Failure> {
         let mut table = bare_table(&["ref", "stage", "key", "size", "seconds"]);
         for row in &rows {
             let name = row.name.as_deref().unwrap_or("-");
-            table.add_row([name, &row.stage, &row.key[..12], &size(row.bytes), &format!("{:.1}", row.seconds)]);
+            table.add_row([
+                name,
+                &row.stage,
+                &row.key[..12],
+                &size(row.bytes),
+                &format!("{:.1}", row.seconds),
+            ]);
         }
         Ok(format!("{table}\n"))
     })
@@ -204,7 +219,9 @@ fn show(manifest: &Manifest) -> String {
     let plain = |name: &String, value: &serde_json::Value| [name.clone(), value.to_string()];
     section("parameters", manifest.parameters.iter().map(|(name, value)| plain(name, value)).collect());
     let inputs = manifest.inputs.iter().flat_map(|(role, inputs)| {
-        inputs.iter().map(move |input| [role.clone(), format!("{} of {}", input.object.short(), input.from.short())])
+        inputs
+            .iter()
+            .map(move |input| [role.clone(), format!("{} of {}", input.object.short(), input.from.short())])
     });
     section("inputs", inputs.collect());
     let outputs = manifest.outputs.iter();
@@ -212,7 +229,10 @@ fn show(manifest: &Manifest) -> String {
         "outputs",
         outputs
             .map(|(role, output)| {
-                [role.clone(), format!("{} {} {}", output.object.short(), output.media.extension(), size(output.bytes))]
+                [
+                    role.clone(),
+                    format!("{} {} {}", output.object.short(), output.media.extension(), size(output.bytes)),
+                ]
             })
             .collect(),
     );
@@ -221,7 +241,13 @@ fn show(manifest: &Manifest) -> String {
     section(
         "made",
         vec![
-            ["on".into(), format!("{} ({}, {}, {} threads)", made.host, made.target, made.instruction_set, made.threads)],
+            [
+                "on".into(),
+                format!(
+                    "{} ({}, {}, {} threads)",
+                    made.host, made.target, made.instruction_set, made.threads
+                ),
+            ],
             ["by".into(), format!("samebasin {}", made.samebasin)],
             ["ended".into(), made.finished.clone().unwrap_or_default()],
             ["took".into(), format!("{:.1} s, {} of memory", made.seconds, size(made.peak_memory_bytes))],
@@ -252,9 +278,13 @@ fn verify(store: &Store, command: &CommandLine, repair: bool) -> Result<(), Fail
             "{} corrupt objects are removed; run the stages that made them again",
             store.repair(&found)?.len()
         ),
-        false => "`samebasin store verify --repair` removes corrupt objects, so that their stages run again".to_owned(),
+        false => "`samebasin store verify --repair` removes corrupt objects, so that their stages run again"
+            .to_owned(),
     };
-    Err(Failure::Input(format!("{} things in the store are not as they should be; {advice}", found.problems.len())))
+    Err(Failure::Input(format!(
+        "{} things in the store are not as they should be; {advice}",
+        found.problems.len()
+    )))
 }
 
 fn export(store: &Store, manifest: &Manifest, folder: &Path) -> Result<(), Failure> {

@@ -29,8 +29,9 @@ pub(crate) fn add_inputs(inputs: &mut Inputs, manifest: &Manifest, weights: &str
 /// [`Failure::Store`] if the object is corrupt, [`Failure::Model`] if no family here fits it.
 pub(crate) fn config(session: &Session, input: &Input) -> Result<Config, Failure> {
     let bytes = session.bytes(input)?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|error| Failure::Input(format!("object {}: config.json is not UTF-8: {error}", input.object)))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        Failure::Input(format!("object {}: config.json is not UTF-8: {error}", input.object))
+    })?;
     Ok(Config::from_json(text)?)
 }
 
@@ -61,7 +62,8 @@ pub(crate) fn weights(session: &Session, input: &Input, model: &Model) -> Result
 /// As [`weights`].
 pub(crate) fn any_weights(session: &Session, input: &Input) -> Result<Weights, Failure> {
     let bytes = session.bytes(input)?;
-    Weights::from_safetensors(&bytes).map_err(|error| Failure::Input(format!("object {}: {error}", input.object)))
+    Weights::from_safetensors(&bytes)
+        .map_err(|error| Failure::Input(format!("object {}: {error}", input.object)))
 }
 
 /// A classifier with this configuration.

@@ -72,8 +72,12 @@ impl Stage for Evaluate {
         let max_length = checkpoint::max_length(&config, self.max_length);
         let model = checkpoint::classifier(config, task.labels.len())?;
         let weights = checkpoint::weights(session, work.input("model")?, &model)?;
-        let mut examiner =
-            Examiner { model: &model, weights: &weights, scorer: Scorer::default(), label_order: task.labels.join("|") };
+        let mut examiner = Examiner {
+            model: &model,
+            weights: &weights,
+            scorer: Scorer::default(),
+            label_order: task.labels.join("|"),
+        };
 
         let mut score_rows = Vec::new();
         let mut prediction_rows = Vec::new();
@@ -104,7 +108,8 @@ impl Stage for Evaluate {
             }
             let effect = mechanism::effect(&before, &after, task.labels.len());
             let n = base.labels.len();
-            let moved = base.labels.iter().zip(&done.labels).filter(|(before, after)| before != after).count();
+            let moved =
+                base.labels.iter().zip(&done.labels).filter(|(before, after)| before != after).count();
             effect_rows.push(EffectRow {
                 intervention: name.to_owned(),
                 n: n as u64,

@@ -170,11 +170,19 @@ impl Stage for Finetune {
         let mut trainer = Trainer::new(&model, pool.as_ref());
         let meter = session.meter("finetune", steps);
         let mut curve = Curve::new(steps);
-        train::<Failure>(&model, &mut state, &self.recipe(model.config()), &mut trainer, &mut batches, steps, &mut |now, _| {
-            meter.at(now.step, || format!("loss {:.3}", now.tally.mean_loss()));
-            curve.add(now);
-            Ok(())
-        })?;
+        train::<Failure>(
+            &model,
+            &mut state,
+            &self.recipe(model.config()),
+            &mut trainer,
+            &mut batches,
+            steps,
+            &mut |now, _| {
+                meter.at(now.step, || format!("loss {:.3}", now.tally.mean_loss()));
+                curve.add(now);
+                Ok(())
+            },
+        )?;
 
         let held_out = task.encoded(&encoder, "split.val", max_length)?;
         let logits = Scorer::default().logits(&model, &state.weights.values, &held_out.inputs)?;
@@ -223,7 +231,12 @@ struct Curve {
 
 impl Curve {
     fn new(steps: u64) -> Self {
-        Self { every: steps.div_ceil(CURVE_ROWS).max(1), steps, sums: models::Tally::default(), rows: Vec::new() }
+        Self {
+            every: steps.div_ceil(CURVE_ROWS).max(1),
+            steps,
+            sums: models::Tally::default(),
+            rows: Vec::new(),
+        }
     }
 
     fn add(&mut self, now: &learn::Progress) {

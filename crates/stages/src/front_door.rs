@@ -65,7 +65,9 @@ fn become_program(name: &str, arguments: impl Iterator<Item = OsString>) -> Exit
     let error = std::os::unix::process::CommandExt::exec(&mut command);
     #[cfg(not(unix))]
     let error = match command.status() {
-        Ok(status) => return ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
+        Ok(status) => {
+            return ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
+        }
         Err(error) => error,
     };
     eprintln!("samebasin: cannot start {}: {error}; is it installed beside `samebasin`?", program.display());

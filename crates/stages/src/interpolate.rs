@@ -79,8 +79,11 @@ impl Stage for Interpolate {
         let group = Group::load(work, task.labels.len())?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
         let max_length = checkpoint::max_length(&group.config, None);
-        let splits: Result<Vec<EncodedExamples>, Failure> =
-            self.splits.iter().map(|split| task.encoded(&encoder, &format!("split.{split}"), max_length)).collect();
+        let splits: Result<Vec<EncodedExamples>, Failure> = self
+            .splits
+            .iter()
+            .map(|split| task.encoded(&encoder, &format!("split.{split}"), max_length))
+            .collect();
         let line = Lines { names: &self.splits, splits: splits?, group: &group, points: self.points };
 
         let pairs = line.pairs(work.recipe);
@@ -153,6 +156,12 @@ impl Lines<'_> {
                 let mut recipe = whole.clone();
                 recipe.stage = "interpolate-pair".into();
                 recipe.inputs.insert("model".into(), vec![models[a].clone(), models[b].clone()]);
+                // One configuration and one tokenizer serve all models: name them by the pair's own first model.
+                for role in ["config", "tokenizer"] {
+                    for input in recipe.inputs.get_mut(role).into_iter().flatten() {
+                        input.from = models[a].from;
+                    }
+                }
                 pairs.push(Pair { a, b, recipe });
             }
         }
@@ -165,7 +174,12 @@ impl Lines<'_> {
         self.splits.iter().map(|split| self.score_split(&mut scorer, weights, split)).collect()
     }
 
-    fn score_split(&self, scorer: &mut Scorer, weights: &Weights, split: &EncodedExamples) -> Result<Point, Failure> {
+    fn score_split(
+        &self,
+        scorer: &mut Scorer,
+        weights: &Weights,
+        split: &EncodedExamples,
+    ) -> Result<Point, Failure> {
         let logits = scorer.logits(&self.group.model, &weights.values, &split.inputs)?;
         let scores = scores::scores(&logits, &split.labels);
         Ok(Point { loss: scores.loss, accuracy: scores.accuracy, expected_error: scores.expected_error })
@@ -208,7 +222,8 @@ impl Lines<'_> {
                     expected_error: point[index].expected_error,
                 });
             }
-            let along = |value: fn(&Point) -> f64| -> Vec<f64> { points.iter().map(|p| value(&p[index])).collect() };
+            let along =
+                |value: fn(&Point) -> f64| -> Vec<f64> { points.iter().map(|p| value(&p[index])).collect() };
             let loss = path::summarise(&alphas, &along(|point| point.loss));
             pair_rows.push(PairRow {
                 run_a: runs[0].clone(),

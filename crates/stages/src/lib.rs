@@ -5,14 +5,14 @@
 
 pub mod stage;
 
-pub mod prepare;
-pub mod pretrain;
+pub mod evaluate;
 pub mod finetune;
 pub mod interpolate;
-pub mod soup;
-pub mod evaluate;
+pub mod prepare;
+pub mod pretrain;
 #[cfg(feature = "report")]
 pub mod report;
+pub mod soup;
 
 pub mod artifacts;
 pub mod front_door;

@@ -127,7 +127,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn read_text(path: &Path) -> Result<String, Failure> {
-    String::from_utf8(read(path)?).map_err(|error| Failure::Input(format!("{} is not UTF-8: {error}", path.display())))
+    String::from_utf8(read(path)?)
+        .map_err(|error| Failure::Input(format!("{} is not UTF-8: {error}", path.display())))
 }
 
 impl Stage for Prepare {

@@ -137,7 +137,10 @@ impl Stage for Pretrain {
             return Err(Failure::Usage(format!("--checkpoints names step {} twice", twice[0])));
         }
         if let Some(beyond) = self.checkpoints.iter().find(|&&step| step > self.steps) {
-            return Err(Failure::Usage(format!("--checkpoints names step {beyond}, but the run has {} steps", self.steps)));
+            return Err(Failure::Usage(format!(
+                "--checkpoints names step {beyond}, but the run has {} steps",
+                self.steps
+            )));
         }
         if self.batch == 0 {
             return Err(Failure::Usage("--batch must be at least 1".into()));
@@ -194,10 +197,18 @@ impl Stage for Pretrain {
             }
             while state.step < rung {
                 let until = rung.min((state.step / SAVE_EVERY + 1) * SAVE_EVERY);
-                train::<Failure>(&model, &mut state, &recipe, &mut trainer, &mut batches, until, &mut |now, _| {
-                    meter.at(now.step, || format!("loss {:.3}", now.tally.mean_loss()));
-                    Ok(())
-                })?;
+                train::<Failure>(
+                    &model,
+                    &mut state,
+                    &recipe,
+                    &mut trainer,
+                    &mut batches,
+                    until,
+                    &mut |now, _| {
+                        meter.at(now.step, || format!("loss {:.3}", now.tally.mean_loss()));
+                        Ok(())
+                    },
+                )?;
                 if state.step.is_multiple_of(SAVE_EVERY) && state.step < self.steps {
                     save(work, &state, &ladder)?;
                 }
@@ -228,7 +239,9 @@ impl Pretrain {
     /// What is learned from, and the tokenizer that reads it.
     fn text(&self, work: &Work<'_>) -> Result<(Text, Option<Vec<u8>>), Failure> {
         match self.world {
-            World::Roles => Ok((Text::Roles(roles::Source::default()), Some(roles::tokenizer_json().into_bytes()))),
+            World::Roles => {
+                Ok((Text::Roles(roles::Source::default()), Some(roles::tokenizer_json().into_bytes())))
+            }
             World::Glyphs => Ok((Text::Glyphs(glyphs::Source::default()), None)),
             World::Corpus => {
                 let tokenizer = work.bytes("tokenizer")?.to_vec();

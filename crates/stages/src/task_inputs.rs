@@ -28,7 +28,11 @@ pub(crate) fn add(inputs: &mut Inputs, task: &Manifest, parts: &[&str]) -> Resul
 pub(crate) fn size(task: &Manifest, part: &str) -> Result<u64, Failure> {
     let sizes = task.facts.get("examples");
     sizes.and_then(|sizes| sizes.get(part)?.as_u64()).ok_or_else(|| {
-        Failure::Input(format!("{} {} does not say how many examples `{part}` has: is it a task?", task.stage, task.key.short()))
+        Failure::Input(format!(
+            "{} {} does not say how many examples `{part}` has: is it a task?",
+            task.stage,
+            task.key.short()
+        ))
     })
 }
 
@@ -64,8 +68,9 @@ impl TaskInputs {
         for (role, inputs) in &work.recipe.inputs {
             let Some(part) = role.strip_prefix(PREFIX).filter(|&part| part != "labels") else { continue };
             for input in inputs {
-                let examples = Examples::from_parquet(&work.session.bytes(input)?)
-                    .map_err(|error| Failure::Input(format!("task part `{part}`, object {}: {error}", input.object)))?;
+                let examples = Examples::from_parquet(&work.session.bytes(input)?).map_err(|error| {
+                    Failure::Input(format!("task part `{part}`, object {}: {error}", input.object))
+                })?;
                 if let Some(label) = examples.labels.iter().find(|&&label| label as usize >= labels.len()) {
                     return Err(Failure::Input(format!(
                         "task part `{part}` has label {label}, but the task has {} labels",
@@ -87,7 +92,12 @@ impl TaskInputs {
     ///
     /// # Errors
     /// [`Failure::Input`] if there is no such part, or the model cannot read it.
-    pub(crate) fn encoded(&self, encoder: &Encoder, part: &str, max_length: usize) -> Result<EncodedExamples, Failure> {
+    pub(crate) fn encoded(
+        &self,
+        encoder: &Encoder,
+        part: &str,
+        max_length: usize,
+    ) -> Result<EncodedExamples, Failure> {
         let (_, examples) = self.parts.get(part).ok_or_else(|| {
             let known: Vec<&str> = self.parts.keys().map(String::as_str).collect();
             Failure::Input(format!("the task has no part `{part}`; it has {}", known.join(", ")))

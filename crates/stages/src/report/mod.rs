@@ -292,7 +292,8 @@ fn outputs_read(manifest: &Manifest) -> Result<&'static [&'static str], Failure>
 
 /// Writes a file whole or not at all.
 fn place(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let partial = path.with_extension("partial");
+    // A name of this process's own: two reports may be delivered to one folder at once.
+    let partial = path.with_extension(format!("{}.partial", std::process::id()));
     std::fs::write(&partial, bytes)
         .and_then(|()| std::fs::rename(&partial, path))
         .map_err(|source| at(path, source))

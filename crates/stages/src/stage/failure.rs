@@ -68,7 +68,9 @@ impl Failure {
         match self {
             Self::Usage(_) => ExitStatus::Usage,
             Self::Input(_) => ExitStatus::Input,
-            Self::Learn(learn::Error::Parameter { .. } | learn::Error::TooFewExamples { .. }) => ExitStatus::Usage,
+            Self::Learn(learn::Error::Parameter { .. } | learn::Error::TooFewExamples { .. }) => {
+                ExitStatus::Usage
+            }
             Self::Store(
                 store::Error::NoOutput { .. }
                 | store::Error::MissingObject { .. }

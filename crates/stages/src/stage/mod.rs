@@ -12,8 +12,8 @@ mod progress;
 mod provenance;
 mod session;
 
-pub use failure::{ExitStatus, Failure};
 pub(crate) use failure::exit;
+pub use failure::{ExitStatus, Failure};
 pub use flags::Flags;
 pub use inputs::{Inputs, Source};
 pub use progress::Meter;

@@ -6,7 +6,9 @@ use std::io::Write;
 use std::time::Instant;
 
 use serde::Serialize;
-use store::{Committed, Input, Lookup, Manifest, MappedObject, Media, ObjectId, Output, Recipe, Scratch, Store};
+use store::{
+    Committed, Input, Lookup, Manifest, MappedObject, Media, ObjectId, Output, Recipe, Scratch, Store,
+};
 
 use super::{Failure, Flags, Meter, provenance::provenance};
 
@@ -80,8 +82,13 @@ impl Session {
         }
         let start = Instant::now();
         let scratch = self.store.scratch(&recipe.stage, &key)?;
-        let mut job =
-            Work { session: self, recipe: &recipe, scratch, outputs: BTreeMap::new(), facts: BTreeMap::new() };
+        let mut job = Work {
+            session: self,
+            recipe: &recipe,
+            scratch,
+            outputs: BTreeMap::new(),
+            facts: BTreeMap::new(),
+        };
         work(&mut job)?;
         let Work { scratch, outputs, facts, .. } = job;
         let manifest = Manifest::new(recipe, outputs, facts, provenance(start, self.threads))?;
@@ -103,8 +110,12 @@ impl Session {
                 let before = flags.reference.as_ref().and_then(|name| self.store.get_ref(name).ok());
                 let reasons = match before {
                     Some(before) => {
-                        let wanted =
-                            Manifest::new(recipe.clone(), BTreeMap::new(), BTreeMap::new(), Default::default())?;
+                        let wanted = Manifest::new(
+                            recipe.clone(),
+                            BTreeMap::new(),
+                            BTreeMap::new(),
+                            Default::default(),
+                        )?;
                         let differences = self.store.explain(&before, &wanted)?;
                         differences.iter().map(ToString::to_string).collect()
                     }
@@ -146,7 +157,9 @@ impl Work<'_> {
     /// [`Failure::Input`] if the role has none.
     pub fn input(&self, role: &str) -> Result<&Input, Failure> {
         let inputs = self.recipe.inputs.get(role);
-        inputs.and_then(|inputs| inputs.first()).ok_or_else(|| Failure::Input(format!("input `{role}` is missing")))
+        inputs
+            .and_then(|inputs| inputs.first())
+            .ok_or_else(|| Failure::Input(format!("input `{role}` is missing")))
     }
 
     /// The verified bytes of the only input of a role.
@@ -161,7 +174,12 @@ impl Work<'_> {
     ///
     /// # Errors
     /// [`Failure::Store`] if it cannot be written.
-    pub fn publish(&mut self, role: impl Into<String>, media: Media, bytes: &[u8]) -> Result<ObjectId, Failure> {
+    pub fn publish(
+        &mut self,
+        role: impl Into<String>,
+        media: Media,
+        bytes: &[u8],
+    ) -> Result<ObjectId, Failure> {
         let object = self.session.store.put(bytes)?;
         self.outputs.insert(role.into(), Output { object, bytes: bytes.len() as u64, media });
         Ok(object)
