@@ -7,7 +7,7 @@ ROOT    := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/..)
 STORE   ?= $(ROOT)/artifacts
 OUT     ?= $(ROOT)/out/$(STUDY)
 PROFILE ?= release
-BIN     ?= $(ROOT)/target/$(PROFILE)
+BIN     ?= $(or $(CARGO_TARGET_DIR),$(ROOT)/target)/$(PROFILE)
 THREADS ?= 1
 JOBS    ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
