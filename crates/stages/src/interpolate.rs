@@ -103,7 +103,7 @@ impl Stage for Interpolate {
             let read = |role: &str| session.bytes(&manifest.input_of(role)?);
             Ok((PathRow::read(&read("paths")?)?, PairRow::read(&read("pairs")?)?))
         };
-        let compute = || -> Result<Vec<(Vec<PathRow>, Vec<PairRow>)>, Failure> {
+        let compute = || -> Result<Vec<Tables>, Failure> {
             let ends: Result<Vec<Option<Vec<Point>>>, Failure> = missing
                 .par_iter()
                 .zip(&group.weights)
@@ -120,6 +120,9 @@ impl Stage for Interpolate {
         Ok(())
     }
 }
+
+/// What is found on one line.
+type Tables = (Vec<PathRow>, Vec<PairRow>);
 
 /// What every line of a group shares.
 struct Lines<'a> {
@@ -155,7 +158,7 @@ impl Lines<'_> {
             for &b in &order[i + 1..] {
                 let mut recipe = whole.clone();
                 recipe.stage = "interpolate-pair".into();
-                recipe.inputs.insert("model".into(), vec![models[a].clone(), models[b].clone()]);
+                recipe.inputs.insert("model".into(), vec![models[a], models[b]]);
                 // One configuration and one tokenizer serve all models: name them by the pair's own first model.
                 for role in ["config", "tokenizer"] {
                     for input in recipe.inputs.get_mut(role).into_iter().flatten() {
