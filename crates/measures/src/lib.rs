@@ -2,7 +2,7 @@
 //!
 //! [`path`], [`scores`], [`agreement`], [`mechanism`] and [`ensemble`] turn a model's numbers, or those of
 //! two models, into a figure. [`estimate`] turns the figures of many seeds into an estimate with an interval,
-//! [`trend`] does so for their course over a ladder of checkpoints, [`convergence`] says how far pretraining
+//! [`trend`] does so for their course over a ladder of checkpoints, [`matching`] where something else is equal, [`convergence`] says how far pretraining
 //! had come, [`planner`] how many seeds a claim needs, [`cluster`] which models belong together.
 //!
 //! **This crate knows no tensor, file or table.**
@@ -16,6 +16,7 @@ pub mod scores;
 pub mod cluster;
 pub mod convergence;
 pub mod estimate;
+pub mod matching;
 pub mod multibootstrap;
 pub mod planner;
 pub mod trend;

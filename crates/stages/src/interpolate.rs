@@ -112,8 +112,7 @@ impl Stage for Interpolate {
             let ends = ends?;
             pairs.par_iter().map(|pair| on_pair(pair, &ends)).collect()
         };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(session.threads).build();
-        let tables = pool.map_err(|error| Failure::Bug(error.to_string()))?.install(compute)?;
+        let tables = session.with_threads(compute)?;
         let (paths, summaries): (Vec<Vec<PathRow>>, Vec<Vec<PairRow>>) = tables.into_iter().unzip();
         work.publish("paths", Media::Parquet, &PathRow::write(&paths.concat())?)?;
         work.publish("pairs", Media::Parquet, &PairRow::write(&summaries.concat())?)?;

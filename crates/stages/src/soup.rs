@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use learn::Scorer;
 use measures::scores;
 use serde::Serialize;
-use store::Media;
-use weights::{Weights, soups};
+use store::{Input, MappedObject, Media};
+use weights::{Stored, Weights, soups, stored};
 
 use crate::checkpoint;
 use crate::group::{self, Group};
@@ -107,6 +107,74 @@ impl Stage for Soup {
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
+        let rows = match self.method {
+            Method::Uniform => average(work)?,
+            Method::Greedy | Method::RandomOrder => self.select(work)?,
+        };
+        work.fact("members", rows.iter().filter(|row| row.kept).count())?;
+        work.publish("members", Media::Parquet, &MemberRow::write(&rows)?)?;
+        for role in ["config", "tokenizer"] {
+            if let Ok(input) = work.input(role) {
+                let object = input.object;
+                work.adopt(role, Media::Json, object)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Publishes the mean of all models as their files are read, a few megabytes of each at a time: a hundred models take
+/// no more memory than two.
+fn average(work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
+    let session = work.session;
+    let members = work.recipe.inputs.get("model").cloned().unwrap_or_default();
+    let task = TaskInputs::load(work)?;
+    let config = checkpoint::config(session, work.input("config")?)?;
+    let model = checkpoint::classifier(config, task.labels.len())?;
+    let mut files = Vec::with_capacity(members.len());
+    for member in &members {
+        let file = session.bytes(member)?;
+        file.release();
+        files.push(file);
+    }
+    let of_member = |member: usize, error: weights::Error| {
+        Failure::Input(format!("object {}: {error}", members[member].object))
+    };
+    let mut stored = Vec::with_capacity(files.len());
+    for (index, file) in files.iter().enumerate() {
+        let tensors = Stored::parse(file).map_err(|error| of_member(index, error))?;
+        tensors.is_of(model.layout()).map_err(|error| of_member(index, error))?;
+        stored.push(tensors);
+    }
+    let mut bytes = Vec::new();
+    work.publish_stream("model", Media::Safetensors, |sink| {
+        session
+            .with_threads(|| {
+                sink.write(&stored::header(model.layout()))?;
+                soups::uniform::stream(&stored, &mut |values: &[f32]| -> Result<(), Failure> {
+                    bytes.resize(4 * values.len(), 0);
+                    stored::encode(values, &mut bytes);
+                    files.iter().for_each(MappedObject::release);
+                    Ok(sink.write(&bytes)?)
+                })
+            })
+            .map_err(|failure| match failure {
+                Failure::Weights(weights::Error::Member { member, source }) => of_member(member, *source),
+                other => other,
+            })
+    })?;
+    let row = |member: &Input| MemberRow {
+        run: member.from.to_string(),
+        score: None,
+        soup_score: None,
+        kept: true,
+    };
+    Ok(members.iter().map(row).collect())
+}
+
+impl Soup {
+    /// Publishes the mean of the models that held-out accuracy keeps.
+    fn select(&self, work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
         let task = TaskInputs::load(work)?;
         let group = Group::load(work, task.labels.len())?;
         let encoder = checkpoint::encoder(work.session, work.input("tokenizer").ok())?;
@@ -118,34 +186,16 @@ impl Stage for Soup {
         };
         let members: Vec<&Weights> = group.weights.iter().collect();
         let soup = self.algorithm().soup(&members, &mut accuracy)?;
-        let run = |member: usize| group.inputs[member].from.to_string();
-        let rows: Vec<MemberRow> = match self.method {
-            Method::Uniform => (soup.kept.iter())
-                .map(|&member| MemberRow { run: run(member), score: None, soup_score: None, kept: true })
-                .collect(),
-            Method::Greedy | Method::RandomOrder => (soup.trace.iter())
-                .map(|considered| MemberRow {
-                    run: run(considered.member),
-                    score: Some(considered.score),
-                    soup_score: Some(considered.soup_score),
-                    kept: considered.kept,
-                })
-                .collect(),
-        };
-        work.fact("members", soup.kept.len())?;
-        work.publish("members", Media::Parquet, &MemberRow::write(&rows)?)?;
         work.publish("model", Media::Safetensors, &soup.soup.to_safetensors())?;
-        for role in ["config", "tokenizer"] {
-            if let Ok(input) = work.input(role) {
-                let object = input.object;
-                work.adopt(role, Media::Json, object)?;
-            }
-        }
-        Ok(())
+        let row = |considered: &soups::Considered| MemberRow {
+            run: group.inputs[considered.member].from.to_string(),
+            score: Some(considered.score),
+            soup_score: Some(considered.soup_score),
+            kept: considered.kept,
+        };
+        Ok(soup.trace.iter().map(row).collect())
     }
-}
 
-impl Soup {
     fn algorithm(&self) -> soups::Method {
         let rule = match self.rule {
             Rule::NotWorse => soups::Rule::NotWorse,

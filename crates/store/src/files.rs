@@ -37,9 +37,7 @@ pub(crate) enum Created {
 /// Writes the concatenation of `parts` to `target`, over whatever is there.
 pub(crate) fn replace(target: &Path, parts: &[&[u8]], access: Access) -> Result<(), Error> {
     let temporary = Temporary::filled(target, parts, access)?;
-    fs::rename(&temporary.path, target).map_err(Error::writing(target))?;
-    std::mem::forget(temporary); // there is nothing left to remove
-    sync_folder(target)
+    temporary.rename(target)
 }
 
 /// Writes `bytes` to `target` if nothing is there. Of several at once one wins.
@@ -121,6 +119,41 @@ fn folder_of(target: &Path) -> &Path {
     target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// A file that gets its name when it is complete, because the name follows from what is in it.
+pub(crate) struct Unnamed {
+    temporary: Temporary,
+    file: File,
+}
+
+impl Unnamed {
+    /// An empty file in this folder.
+    pub(crate) fn create(folder: &Path) -> Result<Unnamed, Error> {
+        let (temporary, file) = Temporary::create(&folder.join("an object"))?;
+        Ok(Unnamed { temporary, file })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all(bytes).map_err(Error::writing(&self.temporary.path))
+    }
+
+    /// Puts the file on the disk and under its name, over whatever is there.
+    pub(crate) fn name(self, target: &Path, access: Access) -> Result<(), Error> {
+        let Unnamed { temporary, file } = self;
+        finish(&file, access).map_err(Error::writing(target))?;
+        temporary.rename(target)
+    }
+}
+
+/// Sets a file's permissions and waits until its bytes are on the disk.
+fn finish(file: &File, access: Access) -> io::Result<()> {
+    if access == Access::ReadOnly {
+        let mut permissions = file.metadata()?.permissions();
+        permissions.set_readonly(true);
+        file.set_permissions(permissions)?;
+    }
+    file.sync_all()
+}
+
 /// A file under a temporary name, removed when dropped.
 struct Temporary {
     path: PathBuf,
@@ -134,15 +167,16 @@ impl Temporary {
             for part in parts {
                 file.write_all(part)?;
             }
-            if access == Access::ReadOnly {
-                let mut permissions = file.metadata()?.permissions();
-                permissions.set_readonly(true);
-                file.set_permissions(permissions)?;
-            }
-            file.sync_all()
+            finish(&file, access)
         };
         fill().map_err(Error::writing(target))?;
         Ok(temporary)
+    }
+
+    fn rename(self, target: &Path) -> Result<(), Error> {
+        fs::rename(&self.path, target).map_err(Error::writing(target))?;
+        std::mem::forget(self); // there is nothing left to remove
+        sync_folder(target)
     }
 
     fn create(target: &Path) -> Result<(Temporary, File), Error> {

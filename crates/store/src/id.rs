@@ -93,11 +93,16 @@ impl ObjectId {
         ObjectId(*blake3::hash(bytes).as_bytes())
     }
 
+    /// The id of the bytes that a hasher has seen.
+    pub(crate) fn of_hashed(hasher: &blake3::Hasher) -> ObjectId {
+        ObjectId(*hasher.finalize().as_bytes())
+    }
+
     /// The id of a file's bytes; the file must be a regular one.
     pub(crate) fn of_file(path: &std::path::Path) -> std::io::Result<ObjectId> {
         let mut hasher = blake3::Hasher::new();
         hasher.update_mmap(path)?;
-        Ok(ObjectId(*hasher.finalize().as_bytes()))
+        Ok(ObjectId::of_hashed(&hasher))
     }
 }
 

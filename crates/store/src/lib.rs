@@ -63,7 +63,7 @@ pub use id::{ObjectId, StageKey};
 pub use lineage::{Branch, Lineage, Upstream, Use};
 pub use lock::{Holder, KeyLock};
 pub use manifest::{Manifest, ManifestFormat, Media, Output};
-pub use objects::MappedObject;
+pub use objects::{MappedObject, Sink};
 pub use provenance::Provenance;
 pub use recipe::{Input, Recipe};
 pub use scratch::Scratch;

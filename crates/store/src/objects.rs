@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use memmap2::Mmap;
 
-use crate::files::{self, Access};
+use crate::files::{self, Access, Unnamed};
 use crate::{Error, ObjectId, Store};
 
 /// The verified bytes of an object, mapped from its file where that is safe.
@@ -31,6 +31,19 @@ impl MappedObject {
     }
 }
 
+impl MappedObject {
+    /// Lets go of the memory that holds what was read so far. Nothing is lost: what is looked at again is read again.
+    ///
+    /// For walks over more bytes than a process should hold at a time.
+    pub fn release(&self) {
+        if let Bytes::Mapped(map) = &self.bytes {
+            // SAFETY: a private read-only map of a file has no changes that could be lost; its pages are read anew.
+            // That is advice: where it is refused, memory is merely kept.
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
+}
+
 impl Deref for MappedObject {
     type Target = [u8];
 
@@ -45,6 +58,23 @@ impl Deref for MappedObject {
 impl std::fmt::Debug for MappedObject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "MappedObject({}, {} bytes)", self.id, self.len())
+    }
+}
+
+/// An object that is being written: see [`Store::put_stream`].
+pub struct Sink {
+    file: Unnamed,
+    hasher: blake3::Hasher,
+}
+
+impl Sink {
+    /// Appends bytes. Pieces of a megabyte or more are hashed on all cores.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] and the like.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.hasher.update_rayon(bytes);
+        self.file.write(bytes)
     }
 }
 
@@ -68,6 +98,26 @@ impl Store {
             files::replace(&path, &[bytes], Access::ReadOnly)?;
         }
         Ok(object)
+    }
+
+    /// Stores what `write` writes, which need never be in memory as a whole. As [`put`](Store::put) otherwise, but the
+    /// file is written even where the object exists.
+    ///
+    /// Returns the id and the number of bytes.
+    ///
+    /// # Errors
+    /// As [`put`](Store::put), and whatever `write` fails with; nothing is left then.
+    pub fn put_stream<E: From<Error>>(
+        &self,
+        write: impl FnOnce(&mut Sink) -> Result<(), E>,
+    ) -> Result<(ObjectId, u64), E> {
+        let _no_sweep = self.hold_off_sweeps()?;
+        let mut sink = Sink { file: Unnamed::create(&self.objects())?, hasher: blake3::Hasher::new() };
+        write(&mut sink)?;
+        let bytes = sink.hasher.count();
+        let object = ObjectId::of_hashed(&sink.hasher);
+        sink.file.name(&self.object_path(&object), Access::ReadOnly)?;
+        Ok((object, bytes))
     }
 
     /// Is there a file of this name? Says nothing of what is in it.

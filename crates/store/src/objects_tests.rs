@@ -37,6 +37,45 @@ fn bytes_come_back() {
 }
 
 #[test]
+fn what_is_written_in_pieces_is_the_same_object() {
+    let (_folder, store) = sample::store();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
+    for _ in 0..2 {
+        let write = |sink: &mut Sink| bytes.chunks(1_234_567).try_for_each(|piece| sink.write(piece));
+        let (object, written) = store.put_stream::<Error>(write).unwrap();
+        assert_eq!((object, written), (ObjectId::of(&bytes), 3_000_000));
+        assert_eq!(store.read(&object).unwrap(), bytes);
+        assert_eq!(fs::metadata(store.object_path(&object)).unwrap().permissions().mode() & 0o222, 0);
+    }
+    let stopped = store.put_stream(|sink| {
+        sink.write(b"half")?;
+        Err(Error::MissingObject { object: ObjectId::of(b""), path: PathBuf::new() })
+    });
+    assert!(matches!(stopped, Err(Error::MissingObject { .. })));
+    assert_eq!(names(&store.objects()), [ObjectId::of(&bytes).to_string()]);
+}
+
+/// Resident memory of this process in kB, of file maps alone.
+fn mapped_kilobytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssFile:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn released_bytes_take_no_memory_and_come_back() {
+    let (_folder, store) = sample::store();
+    let bytes = vec![5; 64 << 20];
+    let object = store.put(&bytes).unwrap();
+    let mapped = store.map(&object).unwrap();
+    let before = mapped_kilobytes();
+    mapped.release();
+    let after = mapped_kilobytes();
+    assert!(after + 48 * 1024 < before, "{before} kB before, {after} kB after");
+    assert!(*mapped == bytes[..]);
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let (_folder, store) = sample::store();
     let object = ObjectId::of(b"nothing");

@@ -12,8 +12,10 @@ pub mod distance;
 pub mod interpolate;
 pub mod merges;
 pub mod soups;
+pub mod stored;
 
 pub use layout::{Entry, Layout};
+pub use stored::Stored;
 pub use tensors::Weights;
 
 /// What can be wrong with named tensors.
@@ -71,6 +73,14 @@ pub enum Error {
     Structure {
         /// The first difference.
         reason: String,
+    },
+    /// One of several models cannot be used.
+    #[error("model {member}: {source}")]
+    Member {
+        /// Its index among the models, from 0.
+        member: usize,
+        /// What is wrong with it.
+        source: Box<Error>,
     },
     /// An operation over several models was given none.
     #[error("no weights given")]

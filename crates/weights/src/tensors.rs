@@ -1,11 +1,9 @@
 //! Named tensors in one flat buffer, and their safetensors form.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-
-use crate::{Entry, Error, Layout};
+use crate::stored::{self, Stored};
+use crate::{Error, Layout};
 
 /// The parameters of one model: a flat buffer and the names of its parts.
 #[derive(Clone, Debug)]
@@ -44,29 +42,10 @@ impl Weights {
 
     /// Reads all floating-point tensors of a safetensors file, sorted by name.
     ///
-    /// Integer tensors are buffers (`position_ids`, attention masks), not weights, and stay out.
-    ///
     /// # Errors
-    /// [`Error::Format`] if the file lies about itself, [`Error::Type`] for a 64-bit float, [`Error::NotFinite`].
+    /// As [`Stored::parse`], and [`Error::NotFinite`].
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, Error> {
-        let file = parse(bytes)?;
-        let mut names: Vec<&str> = file.names();
-        names.sort_unstable();
-        let mut layout = Layout::default();
-        let mut kept = Vec::with_capacity(names.len());
-        for name in names {
-            let view = file.tensor(name).map_err(format_error)?;
-            if !is_integer(view.dtype()) {
-                layout.push(name, view.shape());
-                kept.push(view);
-            }
-        }
-        let mut weights = Self::zeros(Arc::new(layout));
-        let layout = Arc::clone(&weights.layout);
-        for (entry, view) in layout.entries().iter().zip(&kept) {
-            decode(entry, view, &mut weights.values[entry.range()])?;
-        }
-        Ok(weights)
+        Stored::parse(bytes)?.weights()
     }
 
     /// Reads exactly the tensors of `layout`.
@@ -75,47 +54,21 @@ impl Weights {
     /// As [`Weights::from_safetensors`], and [`Error::Missing`], [`Error::Shape`], [`Error::Unexpected`] where the
     /// file is of another model.
     pub fn from_safetensors_as(bytes: &[u8], layout: &Arc<Layout>) -> Result<Self, Error> {
-        let file = parse(bytes)?;
-        let mut weights = Self::zeros(Arc::clone(layout));
-        for entry in layout.entries() {
-            let view =
-                file.tensor(&entry.name).map_err(|_absent| Error::Missing { name: entry.name.clone() })?;
-            if view.shape() != entry.shape {
-                return Err(Error::Shape {
-                    name: entry.name.clone(),
-                    found: view.shape().to_vec(),
-                    expected: entry.shape.clone(),
-                });
-            }
-            decode(entry, &view, &mut weights.values[entry.range()])?;
-        }
-        let mut unknown: Vec<&str> = file
-            .iter()
-            .filter(|(name, view)| layout.entry(name).is_none() && !is_integer(view.dtype()))
-            .map(|(name, _)| name)
-            .collect();
-        unknown.sort_unstable();
-        match unknown.first() {
-            Some(name) => Err(Error::Unexpected { name: (*name).to_owned() }),
-            None => Ok(weights),
-        }
+        Stored::parse(bytes)?.weights_as(layout)
     }
 
     /// The safetensors file of these weights: F32, the same bytes for the same values and names.
-    ///
-    /// # Panics
-    /// Never: a layout's views fit their shapes.
     #[must_use]
     pub fn to_safetensors(&self) -> Vec<u8> {
-        let bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let views = self.layout.entries().iter().map(|entry| {
-            let range = entry.offset * 4..(entry.offset + entry.len) * 4;
-            let view = TensorView::new(Dtype::F32, entry.shape.clone(), &bytes[range]);
-            (entry.name.as_str(), view.expect("a layout's entries fit their shapes"))
-        });
-        // One metadata entry at most: more are written in hash order. `format` is what transformers asks for.
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::serialize(views, Some(metadata)).expect("names are unique and views fit")
+        let mut file = stored::header(&self.layout);
+        let mut end = file.len();
+        file.resize(end + 4 * self.values.len(), 0);
+        for entry in stored::in_file_order(&self.layout) {
+            let start = end;
+            end += 4 * entry.len;
+            stored::encode(&self.values[entry.range()], &mut file[start..end]);
+        }
+        file
     }
 
     /// Checks that every weight is a finite number.
@@ -130,71 +83,12 @@ impl Weights {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>, Error> {
-    SafeTensors::deserialize(bytes).map_err(format_error)
-}
-
-fn format_error(error: safetensors::SafeTensorError) -> Error {
-    Error::Format { reason: error.to_string() }
-}
-
-fn is_integer(dtype: Dtype) -> bool {
-    matches!(
-        dtype,
-        Dtype::BOOL
-            | Dtype::U8
-            | Dtype::I8
-            | Dtype::U16
-            | Dtype::I16
-            | Dtype::U32
-            | Dtype::I32
-            | Dtype::U64
-            | Dtype::I64
-    )
-}
-
-/// Values of one stored tensor as `f32`, each checked to be finite.
-fn decode(entry: &Entry, view: &TensorView<'_>, out: &mut [f32]) -> Result<(), Error> {
-    let data = view.data();
-    match view.dtype() {
-        Dtype::F32 => {
-            for (value, bytes) in out.iter_mut().zip(data.chunks_exact(4)) {
-                *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-            }
-        }
-        Dtype::BF16 => {
-            for (value, bytes) in out.iter_mut().zip(data.chunks_exact(2)) {
-                *value = f32::from_bits(u32::from(u16::from_le_bytes([bytes[0], bytes[1]])) << 16);
-            }
-        }
-        Dtype::F16 => {
-            for (value, bytes) in out.iter_mut().zip(data.chunks_exact(2)) {
-                *value = half_to_f32(u16::from_le_bytes([bytes[0], bytes[1]]));
-            }
-        }
-        other => return Err(Error::Type { name: entry.name.clone(), dtype: format!("{other:?}") }),
-    }
-    match out.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(Error::NotFinite { name: entry.name.clone(), index, value: out[index] }),
-        None => Ok(()),
-    }
-}
-
-/// IEEE 754 binary16 to binary32, exactly.
-fn half_to_f32(bits: u16) -> f32 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let exponent = i32::from(bits >> 10 & 0x1f);
-    let fraction = f32::from(bits & 0x3ff);
-    match exponent {
-        0 => sign * fraction * 2f32.powi(-24),
-        0x1f if fraction == 0.0 => sign * f32::INFINITY,
-        0x1f => f32::NAN,
-        _ => sign * (1024.0 + fraction) * 2f32.powi(exponent - 25),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use safetensors::tensor::{Dtype, TensorView};
+
     use super::*;
 
     fn sample() -> Weights {
@@ -218,6 +112,23 @@ mod tests {
         let sorted = Weights::from_safetensors(&bytes).unwrap();
         assert_eq!(sorted.tensor("a.bias"), weights.tensor("a.bias"));
         assert_eq!(sorted.layout().entries()[0].name, "a.bias");
+    }
+
+    /// What is written here is what safetensors itself writes.
+    #[test]
+    fn the_file_is_that_of_the_library() {
+        let weights = sample();
+        let bytes: Vec<Vec<u8>> = weights
+            .layout()
+            .entries()
+            .iter()
+            .map(|entry| weights.values[entry.range()].iter().flat_map(|value| value.to_le_bytes()).collect())
+            .collect();
+        let views = weights.layout().entries().iter().zip(&bytes).map(|(entry, bytes)| {
+            (entry.name.as_str(), TensorView::new(Dtype::F32, entry.shape.clone(), bytes).unwrap())
+        });
+        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        assert_eq!(weights.to_safetensors(), safetensors::serialize(views, Some(format)).unwrap());
     }
 
     #[test]
@@ -247,18 +158,5 @@ mod tests {
             "tensor `a.bias` holds NaN at index 1"
         );
         assert!(nan.check_finite().is_err());
-    }
-
-    #[test]
-    fn halves_decode_exactly() {
-        for (bits, value) in [
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x0001, 2f32.powi(-24)),
-            (0x7bff, 65504.0),
-            (0x3555, 0.333_251_95),
-        ] {
-            assert_eq!(half_to_f32(bits), value);
-        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use store::{
-    Committed, Input, Lookup, Manifest, MappedObject, Media, ObjectId, Output, Recipe, Scratch, Store,
+    Committed, Input, Lookup, Manifest, MappedObject, Media, ObjectId, Output, Recipe, Scratch, Sink, Store,
 };
 
 use super::{Failure, Flags, Meter, provenance::provenance};
@@ -47,6 +47,18 @@ impl Session {
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
         pool.map(Some).map_err(|error| Failure::Bug(error.to_string()))
+    }
+
+    /// Does work whose parallel parts take this session's threads.
+    ///
+    /// # Errors
+    /// [`Failure::Bug`] if the system gives no threads, and whatever the work fails with.
+    pub fn with_threads<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send,
+    ) -> Result<T, Failure> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
+        pool.map_err(|error| Failure::Bug(error.to_string()))?.install(work)
     }
 
     /// The bytes of an input, verified against its digest before anyone parses them.
@@ -182,6 +194,21 @@ impl Work<'_> {
     ) -> Result<ObjectId, Failure> {
         let object = self.session.store.put(bytes)?;
         self.outputs.insert(role.into(), Output { object, bytes: bytes.len() as u64, media });
+        Ok(object)
+    }
+
+    /// Publishes an output that is written piece by piece. As [`Work::publish`] otherwise.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] if it cannot be written, and whatever `write` fails with.
+    pub fn publish_stream(
+        &mut self,
+        role: impl Into<String>,
+        media: Media,
+        write: impl FnOnce(&mut Sink) -> Result<(), Failure>,
+    ) -> Result<ObjectId, Failure> {
+        let (object, bytes) = self.session.store.put_stream(write)?;
+        self.outputs.insert(role.into(), Output { object, bytes, media });
         Ok(object)
     }
 

@@ -1,15 +1,21 @@
 //! The uniform soup: the mean of all members, `1/n sum_i theta_i` (Wortsman et al. 2022).
 //!
 //! Summed in `f64` in the order given and rounded once, so that the soup of copies is the copy. One pass over
-//! each member, in blocks that stay in the cache.
+//! each member, in blocks that stay in the cache: of members in memory ([`soup`]), or of files of which no more
+//! than a window is ever looked at ([`stream`]). Both give the same bytes.
 
-use crate::{Error, Weights};
+use rayon::prelude::*;
+
+use crate::{Error, Stored, Weights};
 
 /// Changes whenever the mean changes.
 pub const VERSION: u32 = 1;
 
 /// Values that are summed at a time: 32 KiB of running sums.
 const BLOCK: usize = 4096;
+
+/// Values that [`stream`] hands on at a time: 4 MiB.
+const WINDOW: usize = 1 << 20;
 
 /// The mean of `members`.
 ///
@@ -28,20 +34,67 @@ pub fn soup(members: &[&Weights]) -> Result<Weights, Error> {
 
 /// Writes the mean of `members`, which have as many values as `out`.
 pub(super) fn mean_into(members: &[&Weights], out: &mut [f32]) {
-    let n = members.len() as f64;
     let mut sums = [0.0_f64; BLOCK];
     for (block, out) in out.chunks_mut(BLOCK).enumerate() {
         let sums = &mut sums[..out.len()];
         sums.fill(0.0);
         for member in members {
-            let values = &member.values[block * BLOCK..][..out.len()];
-            for (sum, &value) in sums.iter_mut().zip(values) {
-                *sum += f64::from(value);
-            }
+            add(&member.values[block * BLOCK..][..out.len()], sums);
         }
-        for (out, sum) in out.iter_mut().zip(&*sums) {
-            *out = (sum / n) as f32;
+        divide(sums, members.len(), out);
+    }
+}
+
+/// Hands the mean of `members` to `take` in the order of a file of theirs (see [`crate::stored::header`]), about a
+/// million values at a time. Takes `WINDOW` values of memory, whatever the number of members and their size; where
+/// they are memory-mapped, `take` is the place to let go of what was read.
+///
+/// # Errors
+/// As [`soup`], [`Error::Member`] for a model with a value that is not finite, and whatever `take` fails with.
+pub fn stream<E: From<Error>>(
+    members: &[Stored<'_>],
+    take: &mut impl FnMut(&[f32]) -> Result<(), E>,
+) -> Result<(), E> {
+    let (first, others) = members.split_first().ok_or(Error::Empty)?;
+    for other in others {
+        first.layout().same(other.layout())?;
+    }
+    let mut window = Vec::new();
+    for (tensor, entry) in first.layout().entries().iter().enumerate() {
+        for start in (0..entry.len).step_by(WINDOW) {
+            window.resize(WINDOW.min(entry.len - start), 0.0);
+            window
+                .par_chunks_mut(BLOCK)
+                .enumerate()
+                .try_for_each(|(block, out)| mean_of_block(members, tensor, start + block * BLOCK, out))?;
+            take(&window)?;
         }
+    }
+    Ok(())
+}
+
+/// The mean of the values of one tensor from `start` on.
+fn mean_of_block(members: &[Stored<'_>], tensor: usize, start: usize, out: &mut [f32]) -> Result<(), Error> {
+    let (mut sums, mut values) = ([0.0_f64; BLOCK], [0.0_f32; BLOCK]);
+    let (sums, values) = (&mut sums[..out.len()], &mut values[..out.len()]);
+    for (member, file) in members.iter().enumerate() {
+        file.decode(tensor, start..start + values.len(), values)
+            .map_err(|error| Error::Member { member, source: Box::new(error) })?;
+        add(values, sums);
+    }
+    divide(sums, members.len(), out);
+    Ok(())
+}
+
+fn add(values: &[f32], sums: &mut [f64]) {
+    for (sum, &value) in sums.iter_mut().zip(values) {
+        *sum += f64::from(value);
+    }
+}
+
+fn divide(sums: &[f64], n: usize, out: &mut [f32]) {
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = (sum / n as f64) as f32;
     }
 }
 
@@ -85,6 +138,45 @@ mod tests {
         b.values.iter_mut().for_each(|value| *value += 2.0);
         let mean = soup(&[&a, &b]).unwrap();
         assert!(mean.values.iter().enumerate().all(|(i, &value)| value == i as f32 + 1.0));
+    }
+
+    /// Tensors that end within, at and after the seams of blocks and windows.
+    #[test]
+    fn files_give_what_memory_gives() {
+        let mut layout = Layout::default();
+        for (name, len) in [("z", 1), ("b", WINDOW + BLOCK + 5), ("a", 2 * BLOCK), ("c", 0)] {
+            layout.push(name, &[len]);
+        }
+        let layout = Arc::new(layout);
+        let members: Vec<Weights> = (0..5_u64)
+            .map(|seed| {
+                let mut weights = Weights::zeros(Arc::clone(&layout));
+                let mut stream = random::Stream::new(seed, "members");
+                weights.values.fill_with(|| stream.normal() as f32);
+                weights
+            })
+            .collect();
+        let files: Vec<Vec<u8>> = members.iter().map(Weights::to_safetensors).collect();
+        let stored: Vec<Stored<'_>> = files.iter().map(|file| Stored::parse(file).unwrap()).collect();
+        let mut file = crate::stored::header(&layout);
+        let mut write = |values: &[f32]| -> Result<(), Error> {
+            assert!(values.len() <= WINDOW);
+            file.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            Ok(())
+        };
+        stream(&stored, &mut write).unwrap();
+        assert_eq!(file, soup(&members.iter().collect::<Vec<_>>()).unwrap().to_safetensors());
+    }
+
+    #[test]
+    fn a_file_that_holds_nan_is_named() {
+        let good = weights(0);
+        let mut bad = weights(1);
+        bad.values[7] = f32::NAN;
+        let files = [good.to_safetensors(), bad.to_safetensors()];
+        let stored: Vec<Stored<'_>> = files.iter().map(|file| Stored::parse(file).unwrap()).collect();
+        let error = stream(&stored, &mut |_: &[f32]| Ok::<(), Error>(())).unwrap_err();
+        assert_eq!(error.to_string(), "model 1: tensor `body.bias` holds NaN at index 1");
     }
 
     #[test]

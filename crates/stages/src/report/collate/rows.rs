@@ -274,7 +274,8 @@ tables::rows! {
     pub struct Summary in "summary" {
         /// Arm of the study.
         pub arm: String,
-        /// `rung`, `early`, `late`, `late - early`, `peak - first` and `peak - last` (where the rung with the most path
+        /// `rung`, `early`, `late`, `late - early`, `late - early, matched` (among pairs of equal OOD accuracy, within a
+        /// pretraining seed), `peak - first` and `peak - last` (where the rung with the most path
         /// dependence is neither), `trend` (slope per nat by which the held-out loss falls), or `arm - default`.
         pub kind: String,
         /// Pretraining steps of the checkpoint, where the estimate is of one rung.

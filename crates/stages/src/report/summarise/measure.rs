@@ -169,6 +169,14 @@ pub(crate) const MEASURES: &[Measure] = &[
         "Euclidean distance ‖θ<sub>a</sub> − θ<sub>b</sub>‖ between two runs. Shown as a control: it need not go with the barriers.",
     ),
     measure(
+        "ood_matched_share",
+        "late pairs with an equally accurate early pair",
+        Unit::Share,
+        Sign::Neither,
+        Level::Group,
+        "Share of the pairs of late runs for which the same pretraining seed has a pair of early runs whose mean OOD accuracy is within 0.02: those that the matched contrast compares.",
+    ),
+    measure(
         "uniform_gain_mean",
         "uniform soup, OOD gain over the mean run",
         Unit::Share,

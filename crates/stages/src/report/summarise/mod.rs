@@ -4,6 +4,7 @@ pub(crate) mod contrast;
 pub(crate) mod design;
 pub(crate) mod frames;
 pub(crate) mod interval;
+pub(crate) mod matched;
 pub(crate) mod measure;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ pub(crate) fn summarise(
             summary.extend(interval::estimate(&measure, &design, &contrast, interval));
         }
     }
+    summary.extend(matched::contrasts(observations, early_until, late_from, interval));
     (cells, summary)
 }
 
