@@ -269,10 +269,12 @@ def main():
                 for name, (x, y) in interventions.items():
                     moved = [(logits(m, x).softmax(-1) - logits(m, y).softmax(-1))[:, 1].abs().mean().item() for m in models]
                     row[f"do_{name}"] = float(np.mean(moved))
-                barriers = {"id_ce": [], "ood_error": []}
+                barriers, distances = {"id_ce": [], "ood_error": []}, []
                 walker = BertForSequenceClassification(config).eval()
                 states = [m.state_dict() for m in models]
                 for a, b in itertools.combinations(range(args.seeds), 2):
+                    squares = [((states[a][k] - states[b][k]).double() ** 2).sum() for k in states[a]]
+                    distances.append(sum(squares).sqrt().item())
                     ce, error = [], []
                     for alpha in np.linspace(0, 1, args.points):
                         walker.load_state_dict({k: torch.lerp(states[a][k], states[b][k], float(alpha)) for k in states[a]})
@@ -282,6 +284,7 @@ def main():
                         error.append(1 - accuracy(logits(walker, ids), y))
                     barriers["id_ce"].append(barrier(ce))
                     barriers["ood_error"].append(barrier(error))
+                row["weight_distance"] = float(np.mean(distances))
                 row |= {f"{k}_barrier": float(np.mean(v)) for k, v in barriers.items()}
                 walker.load_state_dict({k: torch.stack([s[k] for s in states]).mean(0) for k in states[0]})
                 ids, y = sets[q]["ood"]

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use measures::{agreement, ensemble, estimate, mechanism, scores};
+use measures::{agreement, ensemble, estimate, matching, mechanism, scores};
 use serde::Serialize;
 use store::{Manifest, Media};
 use tables::Schema;
@@ -116,7 +116,7 @@ pub struct StudyManifests(Manifests);
 
 impl Stage for Report {
     const NAME: &'static str = "report";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         let named: Result<Vec<Manifest>, Failure> =
@@ -157,6 +157,7 @@ impl Stage for Report {
             ("agreement", agreement::VERSION),
             ("ensemble", ensemble::VERSION),
             ("estimate", estimate::VERSION),
+            ("matching", matching::VERSION),
             ("mechanism", mechanism::VERSION),
             ("random", random::VERSION),
             ("scores", scores::VERSION),

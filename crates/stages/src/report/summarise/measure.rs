@@ -259,6 +259,7 @@ impl Measure {
     /// The values that it can take, where intervals could leave them.
     pub(crate) fn bounds(&self) -> Option<(f64, f64)> {
         match (self.unit, self.level) {
+            _ if self.id == "ood_matched_share" => Some((0.0, 1.0)),
             (_, Level::Group) => None,
             _ if self.id == "ood_chance_corrected" => Some((f64::NEG_INFINITY, 1.0)),
             (Unit::Share, _) => Some((0.0, 1.0)),

@@ -1,0 +1,85 @@
+//! The uniform soup of sixteen checkpoints of 90 MB, out of the store and into it: every input is verified, the
+//! result hashed and synced to the disk.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use store::{MappedObject, ObjectId, Store};
+use weights::{Stored, soups, stored};
+
+use crate::pairs::Pairs;
+use crate::rival::Rival;
+use crate::step::classifier;
+
+/// Whatever fails.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const MEMBERS: u64 = 16;
+
+/// Prints the ratio, and the largest memory that ours took.
+pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize) -> Result<(), String> {
+    let folder = tempfile::tempdir_in(".").map_err(|error| error.to_string())?;
+    let store = Store::open(folder.path()).map_err(|error| error.to_string())?;
+    // Width and layers of all-MiniLM-L6-v2: 22.7 million parameters.
+    let model = classifier(384, 6, 12);
+    let mut members = Vec::new();
+    for seed in 0..MEMBERS {
+        members.push(store.put(&model.init(seed).to_safetensors()).map_err(|error| error.to_string())?);
+    }
+    let files: Vec<PathBuf> =
+        members.iter().map(|member| folder.path().join("objects").join(member.to_string())).collect();
+    let out = folder.path().join("mean.safetensors");
+    rival.prepare(&json!({ "work": "soup", "threads": threads, "files": files, "out": out }))?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| e.to_string())?;
+    let mut peak = 0;
+    let average = || {
+        reset_peak();
+        pool.install(|| soup(&store, &members)).expect("a soup of good files");
+        peak = peak.max(peak_kilobytes());
+    };
+    let pairs = Pairs::take(turns, 1, average, |n| rival.run(n))?;
+    let size = file_size(&files[0]) / 1_000_000;
+    println!(
+        "{}",
+        pairs.line(&format!("soup of {MEMBERS} x {size} MB, {threads} thread(s), state-dict loop"))
+    );
+    println!("largest memory of this process during the soup: {} MB", peak / 1024);
+    Ok(())
+}
+
+fn soup(store: &Store, members: &[ObjectId]) -> Result<ObjectId, Failure> {
+    let mut files = Vec::new();
+    for member in members {
+        let file = store.map(member)?;
+        file.release();
+        files.push(file);
+    }
+    let tensors: Vec<Stored<'_>> = files.iter().map(|file| Stored::parse(file)).collect::<Result<_, _>>()?;
+    let mut bytes = Vec::new();
+    let (object, _) = store.put_stream::<Failure>(|sink| {
+        sink.write(&stored::header(tensors[0].layout()))?;
+        soups::uniform::stream(&tensors, &mut |values: &[f32]| -> Result<(), Failure> {
+            bytes.resize(4 * values.len(), 0);
+            stored::encode(values, &mut bytes);
+            files.iter().for_each(MappedObject::release);
+            Ok(sink.write(&bytes)?)
+        })
+    })?;
+    Ok(object)
+}
+
+fn file_size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// Forgets the largest memory so far, where the system can.
+fn reset_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The largest resident memory of this process since then, in kB; 0 where the system does not tell.
+fn peak_kilobytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
+    line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+}

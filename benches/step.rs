@@ -1,0 +1,140 @@
+//! Training steps and evaluations of one batch.
+
+use learn::{AdamW, Recipe, Schedule, State, Trainer, train};
+use models::{Config, Head, Inputs, Model, Tokens, Workspace, bert};
+use random::Stream;
+use serde_json::json;
+use tasks::{Batch, Encoded, LabelledBatch};
+
+use crate::pairs::Pairs;
+use crate::rival::Rival;
+
+const VOCABULARY: usize = 30_522;
+const BATCH: usize = 32;
+/// Width, layers, heads.
+const SHAPES: [(usize, usize, usize); 5] =
+    [(128, 2, 2), (256, 4, 4), (384, 6, 12), (512, 4, 8), (768, 12, 12)];
+
+/// A BERT classifier of two labels.
+pub(crate) fn classifier(hidden: usize, layers: usize, heads: usize) -> Model {
+    let config = bert::Config {
+        vocab_size: VOCABULARY,
+        hidden_size: hidden,
+        num_hidden_layers: layers,
+        num_attention_heads: heads,
+        intermediate_size: 4 * hidden,
+        hidden_dropout_prob: 0.0,
+        attention_probs_dropout_prob: 0.0,
+        ..bert::Config::default()
+    };
+    Model::new(Config::Bert(config), Head::Classification { labels: 2 }).expect("a valid shape")
+}
+
+/// Random tokens in sequences of these lengths.
+pub(crate) fn tokens(lengths: &[usize]) -> Encoded {
+    let mut stream = Stream::new(0, "bench/tokens");
+    let mut starts = vec![0];
+    for length in lengths {
+        starts.push(starts[starts.len() - 1] + *length as u32);
+    }
+    let n = starts[lengths.len()] as usize;
+    let ids = (0..n).map(|_| 5 + stream.below(VOCABULARY - 5) as u32).collect();
+    Encoded::Tokens { ids, types: vec![0; n], starts }
+}
+
+/// Prints the ratios of all shapes whose line contains `filter`.
+pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize, filter: &str) -> Result<(), String> {
+    for (hidden, layers, heads) in SHAPES {
+        for length in [16, 64, 128] {
+            for work in ["train", "evaluate"] {
+                for precision in ["eager", "compile", "bf16"] {
+                    let name = format!(
+                        "{work} H{hidden} L{layers}, {BATCH} x {length}, {threads} thread(s), {precision}"
+                    );
+                    if !name.contains(filter) {
+                        continue;
+                    }
+                    let setup = json!({
+                        "work": work, "hidden": hidden, "layers": layers, "heads": heads, "vocab": VOCABULARY,
+                        "batch": BATCH, "length": length, "threads": threads, "precision": precision,
+                    });
+                    let model = classifier(hidden, layers, heads);
+                    let pairs = rival.prepare(&setup).and_then(|()| match work {
+                        "train" => training(&model, length, threads, turns, rival),
+                        _ => evaluation(&model, length, turns, rival),
+                    });
+                    match pairs {
+                        Ok(pairs) => println!("{}", pairs.line(&name)),
+                        Err(why) => println!("{name:<58} {why}"),
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// About a third of a second for each turn.
+fn repeats(model: &Model, length: usize) -> usize {
+    let flops = 6.0 * model.layout().len() as f64 * (BATCH * length) as f64;
+    (1e10 / flops).ceil().clamp(1.0, 20.0) as usize
+}
+
+fn training(
+    model: &Model,
+    length: usize,
+    threads: usize,
+    turns: usize,
+    rival: &mut Rival,
+) -> Result<Pairs, String> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| e.to_string())?;
+    let mut trainer = Trainer::new(model, (threads > 1).then_some(&pool));
+    let mut state = State::start(model.init(0));
+    let batch = Batch::Labelled(LabelledBatch {
+        inputs: tokens(&[length; BATCH]),
+        labels: (0..BATCH as u32).map(|row| row % 2).collect(),
+    });
+    let recipe = Recipe {
+        steps: u64::MAX,
+        learning_rate: 1e-4,
+        schedule: Schedule::Constant,
+        warmup: 0,
+        optimiser: AdamW {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            bias_correction: true,
+            clip: 1.0,
+        },
+        dropout_seed: None,
+    };
+    let n = repeats(model, length);
+    let step = || {
+        let next = state.step + 1;
+        let trained = train::<learn::Error>(
+            model,
+            &mut state,
+            &recipe,
+            &mut trainer,
+            &mut |_| batch.clone(),
+            next,
+            &mut |_, _| Ok(()),
+        );
+        trained.expect("a step on random tokens");
+    };
+    Pairs::take(turns, n, step, |n| rival.run(n))
+}
+
+fn evaluation(model: &Model, length: usize, turns: usize, rival: &mut Rival) -> Result<Pairs, String> {
+    let weights = model.init(0);
+    let Encoded::Tokens { ids, types, starts } = tokens(&[length; BATCH]) else {
+        return Err("tokens were asked for".into());
+    };
+    let mut workspace = Workspace::default();
+    let batch = || {
+        let inputs = Inputs::Tokens(Tokens { ids: &ids, types: &types, starts: &starts });
+        assert_eq!(model.logits(&weights.values, &inputs, &mut workspace).len(), 2 * BATCH);
+    };
+    Pairs::take(turns, 3 * repeats(model, length), batch, |n| rival.run(n))
+}
