@@ -18,7 +18,8 @@ const MEMBERS: u64 = 16;
 
 /// Prints the ratio, and the largest memory that ours took.
 pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize) -> Result<(), String> {
-    let folder = tempfile::tempdir_in(".").map_err(|error| error.to_string())?;
+    let here = std::env::current_dir().map_err(|error| error.to_string())?;
+    let folder = tempfile::tempdir_in(here).map_err(|error| error.to_string())?;
     let store = Store::open(folder.path()).map_err(|error| error.to_string())?;
     // Width and layers of all-MiniLM-L6-v2: 22.7 million parameters.
     let model = classifier(384, 6, 12);
@@ -29,20 +30,23 @@ pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize) -> Result<(),
     let files: Vec<PathBuf> =
         members.iter().map(|member| folder.path().join("objects").join(member.to_string())).collect();
     let out = folder.path().join("mean.safetensors");
-    rival.prepare(&json!({ "work": "soup", "threads": threads, "files": files, "out": out }))?;
+    let config = model.config().to_json(model.head(), &[]);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| e.to_string())?;
     let mut peak = 0;
-    let average = || {
-        reset_peak();
-        pool.install(|| soup(&store, &members)).expect("a soup of good files");
-        peak = peak.max(peak_kilobytes());
-    };
-    let pairs = Pairs::take(turns, 1, average, |n| rival.run(n))?;
     let size = file_size(&files[0]) / 1_000_000;
-    println!(
-        "{}",
-        pairs.line(&format!("soup of {MEMBERS} x {size} MB, {threads} thread(s), state-dict loop"))
-    );
+    for (work, says) in [("soup", "state-dict loop"), ("mergekit", "mergekit linear")] {
+        let name = format!("soup of {MEMBERS} x {size} MB, {threads} thread(s), {says}");
+        let setup = json!({ "work": work, "threads": threads, "files": files, "out": out, "config": config });
+        let average = || {
+            reset_peak();
+            pool.install(|| soup(&store, &members)).expect("a soup of good files");
+            peak = peak.max(peak_kilobytes());
+        };
+        match rival.prepare(&setup).and_then(|()| Pairs::take(turns, 1, average, |n| rival.run(n))) {
+            Ok(pairs) => println!("{}", pairs.line(&name)),
+            Err(why) => println!("{name:<58} {why}"),
+        }
+    }
     println!("largest memory of this process during the soup: {} MB", peak / 1024);
     Ok(())
 }

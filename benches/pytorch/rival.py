@@ -107,7 +107,28 @@ def soup(s):
     return average
 
 
-WORK = {"train": train, "evaluate": evaluate, "sweep": sweep, "soup": soup}
+def mergekit(s):
+    """The same mean by mergekit's linear method, from folders that hold the same files."""
+    import os
+
+    from mergekit.config import MergeConfiguration
+    from mergekit.merge import MergeOptions, run_merge
+
+    names = []
+    for i, path in enumerate(s["files"]):
+        folder = f"{s['out']}.{i}"
+        os.makedirs(folder, exist_ok=True)
+        with open(f"{folder}/config.json", "w") as config:
+            config.write(s["config"])
+        if not os.path.exists(f"{folder}/model.safetensors"):
+            os.symlink(path, f"{folder}/model.safetensors")
+        names.append({"model": folder, "parameters": {"weight": 1.0}})
+    config = MergeConfiguration.model_validate({"merge_method": "linear", "models": names, "dtype": "float32"})
+    options = MergeOptions(cuda=False, copy_tokenizer=False, quiet=True, write_model_card=False)
+    return lambda: run_merge(config, f"{s['out']}.merged", options)
+
+
+WORK = {"train": train, "evaluate": evaluate, "sweep": sweep, "soup": soup, "mergekit": mergekit}
 
 work = None
 for line in sys.stdin:

@@ -87,10 +87,16 @@ digest! {
 }
 
 impl ObjectId {
-    /// The id of these bytes. About 3 GB/s on one core.
+    /// The id of these bytes: about 3 GB/s on one core, and on all cores where there are megabytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> ObjectId {
-        ObjectId(*blake3::hash(bytes).as_bytes())
+        const WORTH_THREADS: usize = 4 << 20;
+        let mut hasher = blake3::Hasher::new();
+        match bytes.len() {
+            0..WORTH_THREADS => hasher.update(bytes),
+            _ => hasher.update_rayon(bytes),
+        };
+        ObjectId::of_hashed(&hasher)
     }
 
     /// The id of the bytes that a hasher has seen.
@@ -132,6 +138,8 @@ mod tests {
     fn an_object_id_is_blake3_in_hex() {
         assert_eq!(ObjectId::of(b"").to_string(), EMPTY);
         assert_eq!(EMPTY.parse::<ObjectId>().unwrap(), ObjectId::of(b""));
+        let megabytes = vec![3; 5 << 20];
+        assert_eq!(ObjectId::of(&megabytes).as_bytes(), blake3::hash(&megabytes).as_bytes());
         assert_eq!(ObjectId::of(b"").short(), "af1349b9f5f9");
         assert_eq!(format!("{:?}", ObjectId::of(b"")), format!("ObjectId({EMPTY})"));
     }

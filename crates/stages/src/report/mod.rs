@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use measures::{agreement, ensemble, estimate, matching, mechanism, scores};
+use measures::{agreement, ensemble, estimate, matching, mechanism, planner, scores};
 use serde::Serialize;
 use store::{Manifest, Media};
 use tables::Schema;
@@ -159,6 +159,7 @@ impl Stage for Report {
             ("estimate", estimate::VERSION),
             ("matching", matching::VERSION),
             ("mechanism", mechanism::VERSION),
+            ("planner", planner::VERSION),
             ("random", random::VERSION),
             ("scores", scores::VERSION),
             ("tables", tables::VERSION),
