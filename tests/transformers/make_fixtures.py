@@ -3,10 +3,9 @@
     pip install torch transformers
     python tests/transformers/make_fixtures.py
 
-Writes tests/transformers/bert/: config.json, model.safetensors (a tiny random BertForSequenceClassification, its
-LayerNorms and biases moved off their defaults so that each of them counts), mlm.safetensors (a BertForMaskedLM of
-the same body), and expected.json: packed inputs, logits, losses, and the norm and first values of every parameter's
-gradient.
+Writes a folder for each family: config.json, model.safetensors (a tiny random sequence classifier, its LayerNorms and
+biases moved off their defaults so that each of them counts), mlm.safetensors (a masked language model of the same
+shape), and expected.json: packed inputs, logits, losses, and the norm and first values of every parameter's gradient.
 """
 
 import json
@@ -14,9 +13,16 @@ import pathlib
 
 import torch
 from safetensors.torch import save_file
-from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaForSequenceClassification,
+)
 
-OUT = pathlib.Path(__file__).parent / "bert"
+HERE = pathlib.Path(__file__).parent
 IGNORED = -100
 
 
@@ -42,28 +48,39 @@ def tensors(model):
     return {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
 
 
+SHAPE = dict(
+    vocab_size=40, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=48,
+    hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=3, initializer_range=0.1,
+    attn_implementation="eager",
+)
+
+
 def main():
+    bert = BertConfig(max_position_embeddings=16, type_vocab_size=2, **SHAPE)
+    make("bert", bert, BertForSequenceClassification, BertForMaskedLM)
+    roberta = RobertaConfig(max_position_embeddings=18, type_vocab_size=1, layer_norm_eps=1e-5, **SHAPE)
+    make("roberta", roberta, RobertaForSequenceClassification, RobertaForMaskedLM)
+
+
+def make(family, config, classifier_class, masked_class):
     torch.manual_seed(0)
-    OUT.mkdir(exist_ok=True)
-    config = BertConfig(
-        vocab_size=40, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=48,
-        max_position_embeddings=16, type_vocab_size=2, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-        num_labels=3, initializer_range=0.1, attn_implementation="eager",
-    )
+    out = HERE / family
+    out.mkdir(exist_ok=True)
     lengths = [5, 9, 3, 16]
     ids = [torch.randint(4, 40, (n,)) for n in lengths]
-    types = [torch.tensor([0] * (n // 2) + [1] * (n - n // 2)) for n in lengths]
-    padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
+    second = config.type_vocab_size - 1
+    types = [torch.tensor([0] * (n // 2) + [second] * (n - n // 2)) for n in lengths]
+    padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=config.pad_token_id)
     padded_types = torch.nn.utils.rnn.pad_sequence(types, batch_first=True)
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones(n, dtype=torch.long) for n in lengths], batch_first=True)
     labels = torch.tensor([0, 2, 1, 2])
 
-    classifier = BertForSequenceClassification(config).eval()
+    classifier = classifier_class(config).eval()
     disturb(classifier)
     output = classifier(padded, attention_mask=mask, token_type_ids=padded_types, labels=labels)
     output.loss.backward()
 
-    mlm = BertForMaskedLM(config).eval()
+    mlm = masked_class(config).eval()
     disturb(mlm)
     targets = torch.full_like(padded, IGNORED)
     chosen = [(0, 1), (0, 4), (1, 2), (1, 8), (2, 0), (3, 7), (3, 15)]
@@ -88,10 +105,10 @@ def main():
         "masked_loss": masked.loss.item(),
         "masked_gradients": gradients(mlm),
     }
-    (OUT / "expected.json").write_text(json.dumps(expected) + "\n")
-    (OUT / "config.json").write_text(classifier.config.to_json_string())
-    save_file(tensors(classifier), OUT / "model.safetensors", metadata={"format": "pt"})
-    save_file(tensors(mlm), OUT / "mlm.safetensors", metadata={"format": "pt"})
+    (out / "expected.json").write_text(json.dumps(expected) + "\n")
+    (out / "config.json").write_text(classifier.config.to_json_string())
+    save_file(tensors(classifier), out / "model.safetensors", metadata={"format": "pt"})
+    save_file(tensors(mlm), out / "mlm.safetensors", metadata={"format": "pt"})
 
 
 if __name__ == "__main__":

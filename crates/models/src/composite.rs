@@ -105,11 +105,14 @@ impl Composite {
                 let firsts: Vec<u32> = (0..batch.n_sequences).map(|i| (i * batch.longest) as u32).collect();
                 let first =
                     hidden.index_select(&Tensor::from_vec(firsts, batch.n_sequences, &self.device)?, 0)?;
-                let pooled = self.affine(&first, "bert.pooler.dense")?.tanh()?;
                 let rows: Vec<Option<u64>> = (0..batch.n_sequences as u64).map(Some).collect();
+                let names = config.variant.names();
+                let early = dropout.filter(|_| config.variant.drops_features());
+                let first = self.drop(first, early, site::FEATURES, config.classifier_dropout(), &rows)?;
+                let pooled = self.affine(&first, names.pooler)?.tanh()?;
                 let dropped =
                     self.drop(pooled, dropout, site::CLASSIFIER, config.classifier_dropout(), &rows)?;
-                self.affine(&dropped, "classifier")
+                self.affine(&dropped, names.classifier)
             }
             (Config::Mlp(config), Inputs::Dense { values, width }) => {
                 let rows = values.len() / width;
@@ -137,28 +140,30 @@ impl Composite {
         let hidden = self.bert(config, &batch, dropout)?;
         let places: Vec<u32> = rows.iter().map(|&row| batch.places[row as usize]).collect();
         let hidden = hidden.index_select(&Tensor::from_vec(places, rows.len(), &self.device)?, 0)?;
-        let activated = self.affine(&hidden, "cls.predictions.transform.dense")?.gelu_erf()?;
-        let features = self.norm(&activated, "cls.predictions.transform.LayerNorm", config.layer_norm_eps)?;
-        let words = self.variable("bert.embeddings.word_embeddings.weight").as_tensor();
-        Ok(features.matmul(&words.t()?)?.broadcast_add(self.variable("cls.predictions.bias").as_tensor())?)
+        let names = config.variant.names();
+        let activated = self.affine(&hidden, names.transform)?.gelu_erf()?;
+        let features = self.norm(&activated, names.transform_norm, config.layer_norm_eps)?;
+        let words = self.variable(&format!("{}.embeddings.word_embeddings.weight", names.body)).as_tensor();
+        Ok(features.matmul(&words.t()?)?.broadcast_add(self.variable(names.decoder_bias).as_tensor())?)
     }
 
     /// Hidden states `[sequences * longest, H]`.
     fn bert(&self, config: &bert::Config, batch: &Padded, dropout: Option<Dropout>) -> Result<Tensor, Error> {
         let (b, n, h) = (batch.n_sequences, batch.longest, config.hidden_size);
         let (heads, size) = (config.num_attention_heads, h / config.num_attention_heads);
+        let body = config.variant.names().body;
         let look_up = |table: &str, ids: &[u32]| -> Result<Tensor, Error> {
             let ids = Tensor::from_slice(ids, b * n, &self.device)?;
-            let table = self.variable(&format!("bert.embeddings.{table}_embeddings.weight"));
+            let table = self.variable(&format!("{body}.embeddings.{table}_embeddings.weight"));
             Ok(table.as_tensor().index_select(&ids, 0)?)
         };
         let sums = ((look_up("word", &batch.words)? + look_up("position", &batch.positions)?)?
             + look_up("token_type", &batch.segments)?)?;
-        let mut x = self.norm(&sums, "bert.embeddings.LayerNorm", config.layer_norm_eps)?;
+        let mut x = self.norm(&sums, &format!("{body}.embeddings.LayerNorm"), config.layer_norm_eps)?;
         x = self.drop(x, dropout, site::EMBEDDINGS, config.hidden_dropout_prob, &batch.rows)?;
         let bias = Tensor::from_slice(&batch.bias, (b, 1, 1, n), &self.device)?.to_dtype(self.dtype)?;
         for layer in 0..config.num_hidden_layers {
-            let name = format!("bert.encoder.layer.{layer}");
+            let name = format!("{body}.encoder.layer.{layer}");
             let part = |part: &str| -> Result<Tensor, Error> {
                 let projected = self.affine(&x, &format!("{name}.attention.self.{part}"))?;
                 Ok(projected.reshape((b, n, heads, size))?.transpose(1, 2)?.contiguous()?)
@@ -265,7 +270,7 @@ impl Padded {
                 let place = sequence * longest + position;
                 padded.words[place] = tokens.ids[row as usize];
                 padded.segments[place] = tokens.types[row as usize];
-                padded.positions[place] = position as u32;
+                padded.positions[place] = (position + config.first_position()) as u32;
                 padded.bias[place] = 0.0;
                 padded.rows[place] = Some(u64::from(row));
                 padded.places.push(place as u32);

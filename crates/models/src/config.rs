@@ -8,7 +8,7 @@ use crate::{Error, bert, mlp};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Config {
-    /// `model_type` "bert".
+    /// `model_type` "bert" or "roberta".
     Bert(bert::Config),
     /// `model_type` "samebasin-mlp".
     Mlp(mlp::Config),
@@ -78,12 +78,12 @@ impl Config {
     pub fn from_json(text: &str) -> Result<Self, Error> {
         let stated: Stated = parse(text)?;
         match stated.model_type.as_deref() {
-            Some(bert::MODEL_TYPE) => Ok(Self::Bert(bert::Config::from_json(text)?)),
+            Some("bert" | "roberta") => Ok(Self::Bert(bert::Config::from_json(text)?)),
             Some(mlp::MODEL_TYPE) => Ok(Self::Mlp(mlp::Config::from_json(text)?)),
             other => Err(Error::Unsupported {
                 field: "model_type",
                 found: other.map_or("missing".into(), |name| format!("`{name}`")),
-                supported: "`bert` and `samebasin-mlp`",
+                supported: "`bert`, `roberta` and `samebasin-mlp`",
             }),
         }
     }
@@ -102,7 +102,7 @@ impl Config {
     #[must_use]
     pub fn model_type(&self) -> &'static str {
         match self {
-            Self::Bert(_) => bert::MODEL_TYPE,
+            Self::Bert(config) => config.variant.model_type(),
             Self::Mlp(_) => mlp::MODEL_TYPE,
         }
     }

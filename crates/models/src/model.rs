@@ -67,7 +67,7 @@ impl Model {
     /// Whether weight decay applies, for each entry of the layout: not to biases and LayerNorms.
     #[must_use]
     pub fn decays(&self) -> Vec<bool> {
-        let is_exempt = |name: &str| name.ends_with(".bias") || name.contains("LayerNorm");
+        let is_exempt = |name: &str| name.ends_with(".bias") || bert::is_norm(name);
         self.layout.entries().iter().map(|entry| !is_exempt(&entry.name)).collect()
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use random::Stream;
 use weights::{Entry, Weights};
 
-use crate::{Error, Model};
+use crate::{Config, Error, Model};
 
 /// How a tensor begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,7 +48,7 @@ pub(crate) fn transfer(
     head_seed: u64,
     head_std: f32,
 ) -> Result<Weights, Error> {
-    let source = Source::new(pretrained);
+    let source = Source::new(model, pretrained);
     let mut weights = Weights::zeros(Arc::clone(model.layout()));
     for entry in model.layout().entries() {
         let to = &mut weights.values[entry.range()];
@@ -67,7 +67,7 @@ pub(crate) fn transfer(
 }
 
 pub(crate) fn adopt(model: &Model, published: &Weights) -> Result<Weights, Error> {
-    let source = Source::new(published);
+    let source = Source::new(model, published);
     let mut weights = Weights::zeros(Arc::clone(model.layout()));
     for entry in model.layout().entries() {
         source.copy(entry, &mut weights.values[entry.range()])?;
@@ -88,11 +88,12 @@ enum Part {
 }
 
 fn part(name: &str) -> Part {
-    if name.starts_with("classifier.") {
-        Part::Classifier
-    } else if name.starts_with("bert.pooler.") {
+    // RoBERTa's hidden layer before its classifier is to it what the pooler is to BERT.
+    if ["bert.pooler.", "roberta.pooler.", "classifier.dense."].iter().any(|start| name.starts_with(start)) {
         Part::Pooler
-    } else if name.starts_with("cls.") {
+    } else if name.starts_with("classifier.") {
+        Part::Classifier
+    } else if name.starts_with("cls.") || name.starts_with("lm_head.") {
         Part::Language
     } else {
         Part::Body
@@ -106,9 +107,13 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn new(weights: &'a Weights) -> Self {
+    fn new(model: &Model, weights: &'a Weights) -> Self {
         let entries = weights.layout().entries();
-        let tensors = entries.iter().map(|entry| (current_name(&entry.name), entry)).collect();
+        let body = match model.config() {
+            Config::Bert(config) => config.variant.names().body,
+            Config::Mlp(_) => "",
+        };
+        let tensors = entries.iter().map(|entry| (current_name(&entry.name, body), entry)).collect();
         Self { weights, tensors }
     }
 
@@ -128,10 +133,10 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Checkpoints from before 2020 say `gamma` and `beta`; those of a bare body have no leading `bert.`.
-fn current_name(name: &str) -> String {
+/// Checkpoints from before 2020 say `gamma` and `beta`; those of a bare body lack its leading name.
+fn current_name(name: &str, body: &str) -> String {
     let name =
         name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");
     let is_bare = ["embeddings.", "encoder.", "pooler."].iter().any(|start| name.starts_with(start));
-    if is_bare { format!("bert.{name}") } else { name }
+    if is_bare { format!("{body}.{name}") } else { name }
 }

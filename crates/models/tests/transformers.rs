@@ -1,4 +1,4 @@
-//! Held to PyTorch transformers: logits, losses and gradients of a small random BERT.
+//! Held to PyTorch transformers: logits, losses and gradients of small random models.
 //!
 //! The fixtures are made by `tests/transformers/make_fixtures.py` at the top of the repository.
 
@@ -30,11 +30,12 @@ struct Gradient {
     first: Vec<f64>,
 }
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/transformers/bert")
-}
+/// Families with fixtures.
+const FAMILIES: [&str; 2] = ["bert", "roberta"];
 
-fn load(file: &str, head: Head) -> (Model, Weights, Expected) {
+fn load(family: &str, file: &str, head: Head) -> (Model, Weights, Expected) {
+    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/transformers").join(family);
+    let fixtures = || folder.clone();
     let text = std::fs::read_to_string(fixtures().join("config.json")).unwrap();
     let model = Model::new(Config::from_json(&text).unwrap(), head).unwrap();
     let published = Weights::from_safetensors(&std::fs::read(fixtures().join(file)).unwrap()).unwrap();
@@ -43,7 +44,7 @@ fn load(file: &str, head: Head) -> (Model, Weights, Expected) {
 }
 
 /// Largest relative error of the norms, and of the first values against the norm's root mean square.
-fn compare(model: &Model, gradient: &[f32], expected: &BTreeMap<String, Gradient>) {
+fn compare(model: &Model, gradient: &[f32], expected: &BTreeMap<String, Gradient>) -> f64 {
     let mut worst: f64 = 0.0;
     let largest = expected.values().map(|gradient| gradient.norm).fold(0.0, f64::max);
     for entry in model.layout().entries() {
@@ -61,12 +62,16 @@ fn compare(model: &Model, gradient: &[f32], expected: &BTreeMap<String, Gradient
         worst = worst.max(error);
     }
     assert_eq!(model.layout().entries().len(), expected.len(), "they have parameters that we have not");
-    println!("gradients of {} tensors: largest relative error {worst:.1e}", expected.len());
+    worst
 }
 
 #[test]
-fn a_sequence_classifier_computes_what_transformers_computes() {
-    let (model, weights, expected) = load("model.safetensors", Head::Classification { labels: 3 });
+fn sequence_classifiers_compute_what_transformers_computes() {
+    FAMILIES.iter().for_each(|family| classifier(family));
+}
+
+fn classifier(family: &str) {
+    let (model, weights, expected) = load(family, "model.safetensors", Head::Classification { labels: 3 });
     let inputs =
         Inputs::Tokens(Tokens { ids: &expected.ids, types: &expected.types, starts: &expected.starts });
     let targets = Targets::Classes(&expected.labels);
@@ -79,7 +84,6 @@ fn a_sequence_classifier_computes_what_transformers_computes() {
         .zip(&theirs)
         .map(|(&ours, theirs)| (f64::from(ours) - theirs).abs())
         .fold(0.0, f64::max);
-    println!("logits: largest difference {difference:.1e}");
     assert_eq!(logits.len(), theirs.len());
     assert!(difference < 1e-4, "{difference:e}");
 
@@ -95,12 +99,18 @@ fn a_sequence_classifier_computes_what_transformers_computes() {
         &mut workspace,
     );
     assert!((tally.mean_loss() - expected.loss).abs() < 1e-5 * expected.loss, "{}", tally.mean_loss());
-    compare(&model, &gradient, &expected.gradients);
+    let worst = compare(&model, &gradient, &expected.gradients);
+    let loss = (tally.mean_loss() - expected.loss).abs() / expected.loss;
+    println!("{family:<12} classifier  logits {difference:.1e}  loss {loss:.1e}  gradients {worst:.1e}");
 }
 
 #[test]
-fn a_masked_language_model_computes_what_transformers_computes() {
-    let (model, weights, expected) = load("mlm.safetensors", Head::MaskedLanguage);
+fn masked_language_models_compute_what_transformers_computes() {
+    FAMILIES.iter().for_each(|family| masked(family));
+}
+
+fn masked(family: &str) {
+    let (model, weights, expected) = load(family, "mlm.safetensors", Head::MaskedLanguage);
     let inputs =
         Inputs::Tokens(Tokens { ids: &expected.ids, types: &expected.types, starts: &expected.starts });
     let targets = Targets::MaskedTokens { rows: &expected.masked_rows, labels: &expected.masked_labels };
@@ -122,5 +132,7 @@ fn a_masked_language_model_computes_what_transformers_computes() {
         "{}",
         tally.mean_loss()
     );
-    compare(&model, &gradient, &expected.masked_gradients);
+    let worst = compare(&model, &gradient, &expected.masked_gradients);
+    let loss = (tally.mean_loss() - expected.masked_loss).abs() / expected.masked_loss;
+    println!("{family:<12} masked      loss {loss:.1e}  gradients {worst:.1e}");
 }

@@ -95,7 +95,7 @@ pub(crate) fn publish_description(
 #[must_use]
 pub(crate) fn max_length(config: &Config, limit: Option<usize>) -> usize {
     let positions = match config {
-        Config::Bert(bert) => bert.max_position_embeddings,
+        Config::Bert(bert) => bert.longest(),
         _ => usize::MAX,
     };
     limit.map_or(positions, |limit| limit.min(positions))

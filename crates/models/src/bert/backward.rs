@@ -180,6 +180,7 @@ impl Bert {
         let tables = &mut gradient[places.words.start..places.segments.end];
         let (words, tables) = tables.split_at_mut(places.words.len());
         let (positions, segments) = tables.split_at_mut(places.positions.len());
+        let positions = &mut positions[places.before_first..];
         embedding::backward(d, embedding::Tables { words, positions, segments }, packed(tokens), h);
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct LayerBuffers {
 
 #[derive(Debug, Default)]
 pub(super) struct HeadBuffers {
+    /// What the pooler sees, where units are dropped before it.
+    pub(super) features: Buffer,
     /// Pooled, or derivative of GELU in the transform.
     pub(super) first: Buffer,
     /// Pooled after dropout, or activated.
@@ -88,6 +90,8 @@ pub(super) fn mask(dropout: Option<Dropout>, site: usize, probability: f64) -> O
 pub(crate) mod site {
     pub(crate) const EMBEDDINGS: usize = 0;
     pub(crate) const CLASSIFIER: usize = 1;
+    /// Behind those of any number of layers.
+    pub(crate) const FEATURES: usize = 1 << 40;
 
     pub(crate) fn probabilities(layer: usize) -> usize {
         2 + 3 * layer

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Variant;
 use crate::config::{check_in, check_size, label_names, parse, render};
 use crate::start::Initial;
 use crate::{Error, Head};
 
-/// The family's name in `config.json`.
-pub(crate) const MODEL_TYPE: &str = "bert";
-
 /// Shape and probabilities of a BERT, under their names in `config.json`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// Which of the architectures with this encoder: `model_type`.
+    pub variant: Variant,
     /// Number of words.
     pub vocab_size: usize,
     /// Width of the residual stream, H.
@@ -24,7 +24,7 @@ pub struct Config {
     pub num_attention_heads: usize,
     /// Width inside the feed-forward blocks.
     pub intermediate_size: usize,
-    /// Number of positions: the longest sequence.
+    /// Rows of the table of positions: see [`Config::longest`].
     pub max_position_embeddings: usize,
     /// Number of segments.
     pub type_vocab_size: usize,
@@ -46,6 +46,7 @@ impl Default for Config {
     /// BERT-base, with transformers' defaults.
     fn default() -> Self {
         Self {
+            variant: Variant::Bert,
             vocab_size: 30_522,
             hidden_size: 768,
             num_hidden_layers: 12,
@@ -66,6 +67,7 @@ impl Default for Config {
 /// What transformers may have written: absent fields mean its defaults.
 #[derive(Deserialize)]
 struct Read {
+    model_type: Option<Variant>,
     vocab_size: Option<usize>,
     hidden_size: Option<usize>,
     num_hidden_layers: Option<usize>,
@@ -116,6 +118,25 @@ struct Written {
 }
 
 impl Config {
+    /// A variant's defaults in transformers: those of BERT but for RoBERTa's vocabulary and padding id.
+    fn of(variant: Variant) -> Self {
+        match variant {
+            Variant::Bert => Self::default(),
+            Variant::Roberta => Self { variant, vocab_size: 50_265, pad_token_id: 1, ..Self::default() },
+        }
+    }
+
+    /// Row of a sequence's first token in the table of positions.
+    pub(crate) fn first_position(&self) -> usize {
+        self.variant.first_position(self.pad_token_id)
+    }
+
+    /// The longest sequence, in tokens.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.max_position_embeddings.saturating_sub(self.first_position())
+    }
+
     pub(crate) fn from_json(text: &str) -> Result<Self, Error> {
         let read: Read = parse(text)?;
         only("hidden_act", read.hidden_act.as_deref(), "gelu", "`gelu` (with erf)")?;
@@ -124,8 +145,9 @@ impl Config {
         only("add_cross_attention", read.add_cross_attention, false, "`false`")?;
         only("tie_word_embeddings", read.tie_word_embeddings, true, "`true`")?;
         only("pruned_heads", read.pruned_heads, BTreeMap::new(), "none")?;
-        let default = Self::default();
+        let default = Self::of(read.model_type.unwrap_or_default());
         let config = Self {
+            variant: default.variant,
             vocab_size: read.vocab_size.unwrap_or(default.vocab_size),
             hidden_size: read.hidden_size.unwrap_or(default.hidden_size),
             num_hidden_layers: read.num_hidden_layers.unwrap_or(default.num_hidden_layers),
@@ -149,10 +171,7 @@ impl Config {
     pub(crate) fn to_json(&self, head: Head, names: &[String]) -> String {
         let labels = label_names(head, names);
         render(&Written {
-            architectures: [match head {
-                Head::MaskedLanguage => "BertForMaskedLM",
-                Head::Classification { .. } => "BertForSequenceClassification",
-            }],
+            architectures: [self.variant.architecture(head)],
             attention_probs_dropout_prob: self.attention_probs_dropout_prob,
             classifier_dropout: self.classifier_dropout,
             hidden_act: "gelu",
@@ -165,7 +184,7 @@ impl Config {
                 .map(|labels| labels.into_iter().enumerate().map(|(i, name)| (name, i)).collect()),
             layer_norm_eps: self.layer_norm_eps,
             max_position_embeddings: self.max_position_embeddings,
-            model_type: MODEL_TYPE,
+            model_type: self.variant.model_type(),
             num_attention_heads: self.num_attention_heads,
             num_hidden_layers: self.num_hidden_layers,
             pad_token_id: self.pad_token_id,
@@ -186,6 +205,13 @@ impl Config {
         check_size("intermediate_size", self.intermediate_size)?;
         check_size("max_position_embeddings", self.max_position_embeddings)?;
         check_size("type_vocab_size", self.type_vocab_size)?;
+        if self.longest() == 0 {
+            return Err(Error::Range {
+                field: "max_position_embeddings",
+                found: self.max_position_embeddings.to_string(),
+                range: "above `pad_token_id` + 1, from where positions are counted",
+            });
+        }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Err(Error::Range {
                 field: "num_attention_heads",
@@ -209,12 +235,17 @@ impl Config {
     pub(crate) fn initial(&self, name: &str) -> Initial {
         if name.ends_with(".bias") {
             Initial::Zeros
-        } else if name.ends_with("LayerNorm.weight") {
+        } else if is_norm(name) && name.ends_with(".weight") {
             Initial::Ones
         } else {
             Initial::Normal(self.initializer_range)
         }
     }
+}
+
+/// Whether a tensor belongs to a LayerNorm.
+pub(crate) fn is_norm(name: &str) -> bool {
+    name.contains("LayerNorm.") || name.contains("layer_norm.")
 }
 
 /// Checks that a field is absent or has the one value that is computed.

@@ -70,7 +70,7 @@ impl Bert {
         let places = &self.embeddings;
         let tables = embedding::Tables {
             words: &values[places.words.clone()],
-            positions: &values[places.positions.clone()],
+            positions: &values[places.positions.clone()][places.before_first..],
             segments: &values[places.segments.clone()],
         };
         let sums = buffers.normalised.room(n * h);

@@ -1,5 +1,6 @@
 //! The heads, and whole passes.
 
+use kernels::dropout::Mask;
 use kernels::layer_norm::{self, Addends};
 use kernels::matmul::Into;
 use kernels::{cross_entropy, gelu, linear, tanh};
@@ -98,6 +99,12 @@ impl Bert {
         }
     }
 
+    /// The mask of what the pooler sees, for variants that have one.
+    fn features_mask(&self, dropout: Option<Dropout>) -> Option<Mask<'static>> {
+        let dropout = dropout.filter(|_| self.config.variant.drops_features());
+        mask(dropout, site::FEATURES, self.config.classifier_dropout())
+    }
+
     /// Pooler and classifier: leaves the logits.
     fn classify(
         &self,
@@ -111,9 +118,18 @@ impl Bert {
         let h = self.config.hidden_size;
         let Buffers { layers, head, .. } = buffers;
         let hidden = self.hidden(n, mode, layers);
-        let HeadBuffers { first, second, logits, .. } = head;
+        let HeadBuffers { features, first, second, logits, .. } = head;
+        let input = match self.features_mask(dropout) {
+            None => hidden,
+            Some(mask) => {
+                let dropped = features.room(n * h);
+                dropped.copy_from_slice(hidden);
+                mask.apply(dropped, h);
+                dropped
+            }
+        };
         let pooled = first.room(n * h);
-        linear::forward(pooled, hidden, &values[pooler.weight.clone()], h);
+        linear::forward(pooled, input, &values[pooler.weight.clone()], h);
         tanh::forward(pooled, &values[pooler.bias.clone()]);
         let features = match mask(dropout, site::CLASSIFIER, self.config.classifier_dropout()) {
             None => &*pooled,
@@ -140,7 +156,11 @@ impl Bert {
     ) {
         let h = self.config.hidden_size;
         let Buffers { layers, head, gradients, .. } = buffers;
-        let hidden = self.hidden(n, Mode::Training, layers);
+        let features_mask = self.features_mask(dropout);
+        let input = match features_mask {
+            None => self.hidden(n, Mode::Training, layers),
+            Some(_) => head.features.get(n * h),
+        };
         let mask = mask(dropout, site::CLASSIFIER, self.config.classifier_dropout());
         let pooled = head.first.get(n * h);
         let features = if mask.is_some() { head.second.get(n * h) } else { pooled };
@@ -154,9 +174,12 @@ impl Bert {
         }
         tanh::backward(d_pooled, pooled);
         linear::bias_gradient(&mut gradient[pooler.bias.clone()], d_pooled);
-        linear::weight_gradient(&mut gradient[pooler.weight.clone()], d_pooled, hidden, h);
+        linear::weight_gradient(&mut gradient[pooler.weight.clone()], d_pooled, input, h);
         let d = gradients.stream.room(n * h);
         linear::input_gradient(d, d_pooled, &values[pooler.weight.clone()], h, Into::Overwrite);
+        if let Some(mask) = features_mask {
+            mask.apply(d, h);
+        }
     }
 
     /// The language head up to its decoder: product, GELU, LayerNorm.

@@ -47,6 +47,8 @@ pub(super) struct Embeddings {
     pub(super) words: Range<usize>,
     /// Follow the words.
     pub(super) positions: Range<usize>,
+    /// Values of the positions' table before the row of a sequence's first token.
+    pub(super) before_first: usize,
     /// Follow the positions.
     pub(super) segments: Range<usize>,
     pub(super) norm: Norm,
@@ -73,20 +75,24 @@ impl Bert {
     pub(crate) fn new(config: &Config, head: Head, layout: &mut Layout) -> Self {
         let h = config.hidden_size;
         let f = config.intermediate_size;
-        let words = layout.push("bert.embeddings.word_embeddings.weight", &[config.vocab_size, h]);
-        let positions =
-            layout.push("bert.embeddings.position_embeddings.weight", &[config.max_position_embeddings, h]);
-        let segments =
-            layout.push("bert.embeddings.token_type_embeddings.weight", &[config.type_vocab_size, h]);
+        let names = config.variant.names();
+        let body = names.body;
+        let mut table = |kind: &str, rows: usize| {
+            layout.push(format!("{body}.embeddings.{kind}_embeddings.weight"), &[rows, h])
+        };
+        let words = table("word", config.vocab_size);
+        let positions = table("position", config.max_position_embeddings);
+        let segments = table("token_type", config.type_vocab_size);
         let embeddings = Embeddings {
             words,
             positions,
+            before_first: h * config.first_position(),
             segments,
-            norm: push_norm(layout, "bert.embeddings.LayerNorm", h),
+            norm: push_norm(layout, &format!("{body}.embeddings.LayerNorm"), h),
         };
         let layers = (0..config.num_hidden_layers)
             .map(|i| {
-                let name = format!("bert.encoder.layer.{i}");
+                let name = format!("{body}.encoder.layer.{i}");
                 let parts = ["query", "key", "value"].map(|part| format!("{name}.attention.self.{part}"));
                 let [weight, bias] = [("weight", &[h, h][..]), ("bias", &[h])].map(|(kind, shape)| {
                     let places = parts.each_ref().map(|part| layout.push(format!("{part}.{kind}"), shape));
@@ -104,13 +110,13 @@ impl Bert {
             .collect();
         let head = match head {
             Head::MaskedLanguage => HeadPlaces::Language {
-                bias: layout.push("cls.predictions.bias", &[config.vocab_size]),
-                transform: push_affine(layout, "cls.predictions.transform.dense", h, h),
-                norm: push_norm(layout, "cls.predictions.transform.LayerNorm", h),
+                bias: layout.push(names.decoder_bias, &[config.vocab_size]),
+                transform: push_affine(layout, names.transform, h, h),
+                norm: push_norm(layout, names.transform_norm, h),
             },
             Head::Classification { labels } => HeadPlaces::Classifier {
-                pooler: push_affine(layout, "bert.pooler.dense", h, h),
-                classifier: push_affine(layout, "classifier", labels, h),
+                pooler: push_affine(layout, names.pooler, h, h),
+                classifier: push_affine(layout, names.classifier, labels, h),
                 labels,
             },
         };

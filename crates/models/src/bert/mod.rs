@@ -1,5 +1,6 @@
 //! BERT (Devlin et al. 2019) as transformers has it: LayerNorm after the residual, erf GELU, learned positions, and
-//! either a masked-language head whose decoder is tied to the word embeddings or a pooler with a classifier.
+//! either a masked-language head whose decoder is tied to the word embeddings or a pooler with a classifier. RoBERTa is
+//! the same encoder under other names: see [`Variant`].
 //!
 //! Sequences are packed, so that nothing is computed for padding. The last layer computes only the rows that the head
 //! looks at (masked tokens, or the first of each sequence): keys and values still come from all tokens, so nothing
@@ -11,11 +12,13 @@ mod config;
 mod forward;
 mod heads;
 mod layout;
+mod variant;
 
 pub use config::Config;
+pub use variant::Variant;
 
 pub(crate) use buffers::{Buffers, site};
-pub(crate) use config::MODEL_TYPE;
+pub(crate) use config::is_norm;
 pub(crate) use layout::Bert;
 
 /// Raised whenever the family's results change.

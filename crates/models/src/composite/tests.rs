@@ -162,6 +162,18 @@ fn dropout_drops_the_same_in_both() {
 }
 
 #[test]
+fn a_roberta_agrees_with_candle() {
+    let config = |dropout| bert::Config {
+        variant: bert::Variant::Roberta,
+        pad_token_id: 1,
+        max_position_embeddings: small(0.0).max_position_embeddings + 2,
+        ..small(dropout)
+    };
+    check_bert(config(0.0), Head::MaskedLanguage, None);
+    check_bert(config(0.2), Head::Classification { labels: 3 }, Some(Dropout { key: 79 }));
+}
+
+#[test]
 fn one_layer_and_odd_sizes() {
     let config = bert::Config { num_hidden_layers: 1, hidden_size: 15, num_attention_heads: 3, ..small(0.0) };
     check_bert(config.clone(), Head::MaskedLanguage, None);
