@@ -1,7 +1,9 @@
 //! samebasin beside what a user would otherwise run: `cargo bench -p samebasin-stages -- --help`.
 
+mod memory;
 mod pairs;
 mod rival;
+mod roofline;
 mod soup;
 mod step;
 mod sweep;
@@ -47,6 +49,8 @@ enum Work {
     Sweep,
     /// A uniform soup of sixteen checkpoints
     Soup,
+    /// The largest memory of a training process: give it alone
+    Memory,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
                 Work::Step => step::run(&mut rival, arguments.threads, arguments.turns, &arguments.filter)?,
                 Work::Sweep => sweep::run(&mut rival, arguments.threads, arguments.turns)?,
                 Work::Soup => soup::run(&mut rival, arguments.threads, arguments.turns)?,
+                Work::Memory => memory::run(&mut rival)?,
             }
         }
         Ok(())

@@ -29,6 +29,11 @@ impl Pairs {
         Ok(pairs)
     }
 
+    /// Our seconds for one piece of work: the median.
+    pub(crate) fn seconds(&self) -> f64 {
+        median(&self.ours) / 1e3
+    }
+
     /// A line of the table: both medians, and the median and range of the ratios.
     pub(crate) fn line(&self, name: &str) -> String {
         let ratios: Vec<f64> =

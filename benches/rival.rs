@@ -28,6 +28,11 @@ impl Rival {
         Ok(Self { child, orders, answers: BufReader::new(answers) })
     }
 
+    /// Its process number.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Prepares a piece of work, and does it once.
     pub(crate) fn prepare(&mut self, work: &Value) -> Result<(), String> {
         self.ask(&json!({ "setup": work })).map(|_| ())

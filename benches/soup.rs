@@ -7,6 +7,7 @@ use serde_json::json;
 use store::{MappedObject, ObjectId, Store};
 use weights::{Stored, soups, stored};
 
+use crate::memory::{peak_kilobytes, reset_peak};
 use crate::pairs::Pairs;
 use crate::rival::Rival;
 use crate::step::classifier;
@@ -40,7 +41,7 @@ pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize) -> Result<(),
         let average = || {
             reset_peak();
             pool.install(|| soup(&store, &members)).expect("a soup of good files");
-            peak = peak.max(peak_kilobytes());
+            peak = peak.max(peak_kilobytes("self"));
         };
         match rival.prepare(&setup).and_then(|()| Pairs::take(turns, 1, average, |n| rival.run(n))) {
             Ok(pairs) => println!("{}", pairs.line(&name)),
@@ -74,16 +75,4 @@ fn soup(store: &Store, members: &[ObjectId]) -> Result<ObjectId, Failure> {
 
 fn file_size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
-}
-
-/// Forgets the largest memory so far, where the system can.
-fn reset_peak() {
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
-/// The largest resident memory of this process since then, in kB; 0 where the system does not tell.
-fn peak_kilobytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
-    line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
 }

@@ -8,6 +8,7 @@ use tasks::{Batch, Encoded, LabelledBatch};
 
 use crate::pairs::Pairs;
 use crate::rival::Rival;
+use crate::roofline;
 
 const VOCABULARY: usize = 30_522;
 const BATCH: usize = 32;
@@ -64,6 +65,11 @@ pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize, filter: &str)
                         _ => evaluation(&model, length, turns, rival),
                     });
                     match pairs {
+                        Ok(pairs) if work == "train" && threads == 1 => {
+                            let operations = roofline::step_operations(hidden, layers, BATCH, length);
+                            let share = operations / pairs.seconds() / roofline::product_speed();
+                            println!("{}  {:.0} % of a product", pairs.line(&name), 100.0 * share);
+                        }
                         Ok(pairs) => println!("{}", pairs.line(&name)),
                         Err(why) => println!("{name:<58} {why}"),
                     }
@@ -88,42 +94,63 @@ fn training(
     rival: &mut Rival,
 ) -> Result<Pairs, String> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| e.to_string())?;
-    let mut trainer = Trainer::new(model, (threads > 1).then_some(&pool));
-    let mut state = State::start(model.init(0));
-    let batch = Batch::Labelled(LabelledBatch {
-        inputs: tokens(&[length; BATCH]),
-        labels: (0..BATCH as u32).map(|row| row % 2).collect(),
-    });
-    let recipe = Recipe {
-        steps: u64::MAX,
-        learning_rate: 1e-4,
-        schedule: Schedule::Constant,
-        warmup: 0,
-        optimiser: AdamW {
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            weight_decay: 0.01,
-            bias_correction: true,
-            clip: 1.0,
-        },
-        dropout_seed: None,
-    };
-    let n = repeats(model, length);
-    let step = || {
-        let next = state.step + 1;
-        let trained = train::<learn::Error>(
+    let mut run = Training::new(model, length, (threads > 1).then_some(&pool));
+    Pairs::take(turns, repeats(model, length), || run.step(), |n| rival.run(n))
+}
+
+/// Two steps, for what they take of memory.
+pub(crate) fn train_once(hidden: usize, layers: usize, heads: usize, length: usize) {
+    let model = classifier(hidden, layers, heads);
+    let mut run = Training::new(&model, length, None);
+    run.step();
+    run.step();
+}
+
+/// A run on one batch of random tokens.
+struct Training<'a> {
+    model: &'a Model,
+    state: State,
+    trainer: Trainer<'a>,
+    batch: Batch,
+}
+
+impl<'a> Training<'a> {
+    fn new(model: &'a Model, length: usize, pool: Option<&'a rayon::ThreadPool>) -> Self {
+        let inputs = tokens(&[length; BATCH]);
+        let labels = (0..BATCH as u32).map(|row| row % 2).collect();
+        Self {
             model,
-            &mut state,
-            &recipe,
-            &mut trainer,
-            &mut |_| batch.clone(),
-            next,
-            &mut |_, _| Ok(()),
-        );
+            state: State::start(model.init(0)),
+            trainer: Trainer::new(model, pool),
+            batch: Batch::Labelled(LabelledBatch { inputs, labels }),
+        }
+    }
+
+    fn step(&mut self) {
+        let recipe = Recipe {
+            steps: u64::MAX,
+            learning_rate: 1e-4,
+            schedule: Schedule::Constant,
+            warmup: 0,
+            optimiser: AdamW {
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 1e-8,
+                weight_decay: 0.01,
+                bias_correction: true,
+                clip: 1.0,
+            },
+            dropout_seed: None,
+        };
+        let until = self.state.step + 1;
+        let (state, trainer, batch) = (&mut self.state, &mut self.trainer, &self.batch);
+        let mut batches = |_| batch.clone();
+        let trained =
+            train::<learn::Error>(self.model, state, &recipe, trainer, &mut batches, until, &mut |_, _| {
+                Ok(())
+            });
         trained.expect("a step on random tokens");
-    };
-    Pairs::take(turns, n, step, |n| rival.run(n))
+    }
 }
 
 fn evaluation(model: &Model, length: usize, turns: usize, rival: &mut Rival) -> Result<Pairs, String> {
