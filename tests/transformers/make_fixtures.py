@@ -17,6 +17,9 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    DistilBertForSequenceClassification,
     RobertaConfig,
     RobertaForMaskedLM,
     RobertaForSequenceClassification,
@@ -59,6 +62,11 @@ def main():
     bert = BertConfig(max_position_embeddings=16, type_vocab_size=2, **SHAPE)
     make("bert", bert, BertForSequenceClassification, BertForMaskedLM)
     roberta = RobertaConfig(max_position_embeddings=18, type_vocab_size=1, layer_norm_eps=1e-5, **SHAPE)
+    distilbert = DistilBertConfig(
+        vocab_size=40, dim=24, n_layers=2, n_heads=3, hidden_dim=48, max_position_embeddings=16, dropout=0.0,
+        attention_dropout=0.0, seq_classif_dropout=0.0, num_labels=3, initializer_range=0.1, attn_implementation="eager",
+    )
+    make("distilbert", distilbert, DistilBertForSequenceClassification, DistilBertForMaskedLM)
     make("roberta", roberta, RobertaForSequenceClassification, RobertaForMaskedLM)
 
 
@@ -68,7 +76,7 @@ def make(family, config, classifier_class, masked_class):
     out.mkdir(exist_ok=True)
     lengths = [5, 9, 3, 16]
     ids = [torch.randint(4, 40, (n,)) for n in lengths]
-    second = config.type_vocab_size - 1
+    second = getattr(config, "type_vocab_size", 1) - 1
     types = [torch.tensor([0] * (n // 2) + [second] * (n - n // 2)) for n in lengths]
     padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=config.pad_token_id)
     padded_types = torch.nn.utils.rnn.pad_sequence(types, batch_first=True)
@@ -77,7 +85,8 @@ def make(family, config, classifier_class, masked_class):
 
     classifier = classifier_class(config).eval()
     disturb(classifier)
-    output = classifier(padded, attention_mask=mask, token_type_ids=padded_types, labels=labels)
+    segments = {} if family == "distilbert" else {"token_type_ids": padded_types}
+    output = classifier(padded, attention_mask=mask, labels=labels, **segments)
     output.loss.backward()
 
     mlm = masked_class(config).eval()
@@ -86,7 +95,7 @@ def make(family, config, classifier_class, masked_class):
     chosen = [(0, 1), (0, 4), (1, 2), (1, 8), (2, 0), (3, 7), (3, 15)]
     for row, column in chosen:
         targets[row, column] = (7 * row + column) % 40
-    masked = mlm(padded, attention_mask=mask, token_type_ids=padded_types, labels=targets)
+    masked = mlm(padded, attention_mask=mask, labels=targets, **segments)
     masked.loss.backward()
 
     starts = [0]

@@ -9,7 +9,7 @@ pub struct Tables<T> {
     pub words: T,
     /// By position in the sequence.
     pub positions: T,
-    /// By segment.
+    /// By segment; empty where a model knows none.
     pub segments: T,
 }
 
@@ -43,10 +43,12 @@ pub fn forward(out: &mut [f32], tables: Tables<&[f32]>, tokens: Tokens<'_>, widt
         let row = |index: usize| index * width..(index + 1) * width;
         let word = &tables.words[row(tokens.words[token] as usize)];
         let place = &tables.positions[row(position)];
-        let segment = &tables.segments[row(tokens.segments[token] as usize)];
         let out = &mut out[token * width..(token + 1) * width];
-        for (((out, word), place), segment) in out.iter_mut().zip(word).zip(place).zip(segment) {
-            *out = word + place + segment;
+        for ((out, word), place) in out.iter_mut().zip(word).zip(place) {
+            *out = word + place;
+        }
+        if !tables.segments.is_empty() {
+            add(out, &tables.segments[row(tokens.segments[token] as usize)]);
         }
     }
 }
@@ -60,7 +62,9 @@ pub fn backward(gradient: &[f32], tables: Tables<&mut [f32]>, tokens: Tokens<'_>
         let gradient = &gradient[token * width..][..width];
         add(&mut tables.words[tokens.words[token] as usize * width..][..width], gradient);
         add(&mut tables.positions[position * width..][..width], gradient);
-        add(&mut tables.segments[tokens.segments[token] as usize * width..][..width], gradient);
+        if !tables.segments.is_empty() {
+            add(&mut tables.segments[tokens.segments[token] as usize * width..][..width], gradient);
+        }
     }
 }
 

@@ -109,7 +109,8 @@ impl Composite {
                 let names = config.variant.names();
                 let early = dropout.filter(|_| config.variant.drops_features());
                 let first = self.drop(first, early, site::FEATURES, config.classifier_dropout(), &rows)?;
-                let pooled = self.affine(&first, names.pooler)?.tanh()?;
+                let pooled = self.affine(&first, names.pooler)?;
+                let pooled = if config.variant.rectifies() { pooled.relu()? } else { pooled.tanh()? };
                 let dropped =
                     self.drop(pooled, dropout, site::CLASSIFIER, config.classifier_dropout(), &rows)?;
                 self.affine(&dropped, names.classifier)
@@ -151,24 +152,28 @@ impl Composite {
     fn bert(&self, config: &bert::Config, batch: &Padded, dropout: Option<Dropout>) -> Result<Tensor, Error> {
         let (b, n, h) = (batch.n_sequences, batch.longest, config.hidden_size);
         let (heads, size) = (config.num_attention_heads, h / config.num_attention_heads);
-        let body = config.variant.names().body;
+        let names = config.variant.names();
+        let body = names.body;
         let look_up = |table: &str, ids: &[u32]| -> Result<Tensor, Error> {
             let ids = Tensor::from_slice(ids, b * n, &self.device)?;
             let table = self.variable(&format!("{body}.embeddings.{table}_embeddings.weight"));
             Ok(table.as_tensor().index_select(&ids, 0)?)
         };
-        let sums = ((look_up("word", &batch.words)? + look_up("position", &batch.positions)?)?
-            + look_up("token_type", &batch.segments)?)?;
+        let mut sums = (look_up("word", &batch.words)? + look_up("position", &batch.positions)?)?;
+        if config.type_vocab_size > 0 {
+            sums = (sums + look_up("token_type", &batch.segments)?)?;
+        }
         let mut x = self.norm(&sums, &format!("{body}.embeddings.LayerNorm"), config.layer_norm_eps)?;
         x = self.drop(x, dropout, site::EMBEDDINGS, config.hidden_dropout_prob, &batch.rows)?;
         let bias = Tensor::from_slice(&batch.bias, (b, 1, 1, n), &self.device)?.to_dtype(self.dtype)?;
         for layer in 0..config.num_hidden_layers {
-            let name = format!("{body}.encoder.layer.{layer}");
+            let name = |part: &str| format!("{body}.{}.{layer}.{part}", names.layers);
             let part = |part: &str| -> Result<Tensor, Error> {
-                let projected = self.affine(&x, &format!("{name}.attention.self.{part}"))?;
+                let projected = self.affine(&x, &name(part))?;
                 Ok(projected.reshape((b, n, heads, size))?.transpose(1, 2)?.contiguous()?)
             };
-            let (q, k, v) = (part("query")?, part("key")?, part("value")?);
+            let [q, k, v] = names.projections.map(part);
+            let (q, k, v) = (q?, k?, v?);
             let scores = (q.matmul(&k.transpose(2, 3)?.contiguous()?)? / (size as f64).sqrt())?;
             let scores = scores.broadcast_add(&bias)?;
             let e = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
@@ -182,14 +187,15 @@ impl Composite {
             )?;
             let context = p.reshape((b, heads, n, n))?.matmul(&v)?;
             let context = context.transpose(1, 2)?.contiguous()?.reshape((b * n, h))?;
-            let end = |x: &Tensor, block: &str, residual: &Tensor, site: usize| -> Result<Tensor, Error> {
-                let branch = self.affine(x, &format!("{name}.{block}.dense"))?;
+            let end = |x: &Tensor, dense, norm, residual: &Tensor, site| -> Result<Tensor, Error> {
+                let branch = self.affine(x, &name(dense))?;
                 let branch = self.drop(branch, dropout, site, config.hidden_dropout_prob, &batch.rows)?;
-                self.norm(&(branch + residual)?, &format!("{name}.{block}.LayerNorm"), config.layer_norm_eps)
+                self.norm(&(branch + residual)?, &name(norm), config.layer_norm_eps)
             };
-            let middle = end(&context, "attention.output", &x, site::attention_output(layer))?;
-            let activated = self.affine(&middle, &format!("{name}.intermediate.dense"))?.gelu_erf()?;
-            x = end(&activated, "output", &middle, site::output(layer))?;
+            let (dense, norm) = (names.attention_output, names.attention_norm);
+            let middle = end(&context, dense, norm, &x, site::attention_output(layer))?;
+            let activated = self.affine(&middle, &name(names.intermediate))?.gelu_erf()?;
+            x = end(&activated, names.output, names.output_norm, &middle, site::output(layer))?;
         }
         Ok(x)
     }

@@ -8,7 +8,7 @@ use crate::{Error, bert, mlp};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Config {
-    /// `model_type` "bert" or "roberta".
+    /// `model_type` "bert", "roberta" or "distilbert".
     Bert(bert::Config),
     /// `model_type` "samebasin-mlp".
     Mlp(mlp::Config),
@@ -78,12 +78,12 @@ impl Config {
     pub fn from_json(text: &str) -> Result<Self, Error> {
         let stated: Stated = parse(text)?;
         match stated.model_type.as_deref() {
-            Some("bert" | "roberta") => Ok(Self::Bert(bert::Config::from_json(text)?)),
+            Some("bert" | "roberta" | "distilbert") => Ok(Self::Bert(bert::Config::from_json(text)?)),
             Some(mlp::MODEL_TYPE) => Ok(Self::Mlp(mlp::Config::from_json(text)?)),
             other => Err(Error::Unsupported {
                 field: "model_type",
                 found: other.map_or("missing".into(), |name| format!("`{name}`")),
-                supported: "`bert`, `roberta` and `samebasin-mlp`",
+                supported: "`bert`, `roberta`, `distilbert` and `samebasin-mlp`",
             }),
         }
     }

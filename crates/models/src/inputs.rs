@@ -102,7 +102,7 @@ pub(crate) fn check(
     let kind = |found| Error::Kind { model_type: config.model_type(), head: head.name(), found };
     match (config, inputs) {
         (Config::Bert(config), Inputs::Tokens(tokens)) => {
-            check_tokens(tokens, config.vocab_size, config.type_vocab_size, config.longest())?;
+            check_tokens(tokens, config.vocab_size, config.segments(), config.longest())?;
         }
         (Config::Mlp(config), Inputs::Dense { values, width }) => {
             check_dense(values, *width, config.input_size)?;

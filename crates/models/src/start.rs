@@ -88,12 +88,15 @@ enum Part {
 }
 
 fn part(name: &str) -> Part {
-    // RoBERTa's hidden layer before its classifier is to it what the pooler is to BERT.
-    if ["bert.pooler.", "roberta.pooler.", "classifier.dense."].iter().any(|start| name.starts_with(start)) {
+    // A hidden layer before the classifier is to the variants what the pooler is to BERT.
+    const POOLERS: [&str; 4] = ["bert.pooler.", "roberta.pooler.", "classifier.dense.", "pre_classifier."];
+    const LANGUAGE: [&str; 3] = ["cls.", "lm_head.", "vocab_"];
+    let starts = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
+    if starts(&POOLERS) {
         Part::Pooler
     } else if name.starts_with("classifier.") {
         Part::Classifier
-    } else if name.starts_with("cls.") || name.starts_with("lm_head.") {
+    } else if starts(&LANGUAGE) {
         Part::Language
     } else {
         Part::Body
@@ -137,6 +140,7 @@ impl<'a> Source<'a> {
 fn current_name(name: &str, body: &str) -> String {
     let name =
         name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");
-    let is_bare = ["embeddings.", "encoder.", "pooler."].iter().any(|start| name.starts_with(start));
+    let is_bare =
+        ["embeddings.", "encoder.", "pooler.", "transformer."].iter().any(|start| name.starts_with(start));
     if is_bare { format!("{body}.{name}") } else { name }
 }

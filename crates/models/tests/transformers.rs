@@ -31,7 +31,7 @@ struct Gradient {
 }
 
 /// Families with fixtures.
-const FAMILIES: [&str; 2] = ["bert", "roberta"];
+const FAMILIES: [&str; 3] = ["bert", "distilbert", "roberta"];
 
 fn load(family: &str, file: &str, head: Head) -> (Model, Weights, Expected) {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/transformers").join(family);

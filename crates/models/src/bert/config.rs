@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::Variant;
-use crate::config::{check_in, check_size, label_names, parse, render};
+use crate::Error;
+use crate::config::{check_in, check_size, parse};
 use crate::start::Initial;
-use crate::{Error, Head};
 
 /// Shape and probabilities of a BERT, under their names in `config.json`.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub struct Config {
     pub intermediate_size: usize,
     /// Rows of the table of positions: see [`Config::longest`].
     pub max_position_embeddings: usize,
-    /// Number of segments.
+    /// Number of segments; 0 for a variant that knows none.
     pub type_vocab_size: usize,
     /// Standard deviation of fresh weights.
     pub initializer_range: f64,
@@ -64,22 +64,30 @@ impl Default for Config {
     }
 }
 
-/// What transformers may have written: absent fields mean its defaults.
+/// What transformers may have written: absent fields mean its defaults. DistilBERT's own names are aliases.
 #[derive(Deserialize)]
 struct Read {
     model_type: Option<Variant>,
     vocab_size: Option<usize>,
+    #[serde(alias = "dim")]
     hidden_size: Option<usize>,
+    #[serde(alias = "n_layers")]
     num_hidden_layers: Option<usize>,
+    #[serde(alias = "n_heads")]
     num_attention_heads: Option<usize>,
+    #[serde(alias = "hidden_dim")]
     intermediate_size: Option<usize>,
+    #[serde(alias = "activation")]
     hidden_act: Option<String>,
     max_position_embeddings: Option<usize>,
     type_vocab_size: Option<usize>,
     initializer_range: Option<f64>,
     layer_norm_eps: Option<f64>,
+    #[serde(alias = "dropout")]
     hidden_dropout_prob: Option<f64>,
+    #[serde(alias = "attention_dropout")]
     attention_probs_dropout_prob: Option<f64>,
+    #[serde(alias = "seq_classif_dropout")]
     classifier_dropout: Option<f64>,
     pad_token_id: Option<u32>,
     position_embedding_type: Option<String>,
@@ -89,41 +97,25 @@ struct Read {
     pruned_heads: Option<BTreeMap<String, Vec<usize>>>,
 }
 
-#[derive(Serialize)]
-struct Written {
-    architectures: [&'static str; 1],
-    attention_probs_dropout_prob: f64,
-    classifier_dropout: Option<f64>,
-    hidden_act: &'static str,
-    hidden_dropout_prob: f64,
-    hidden_size: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id2label: Option<BTreeMap<usize, String>>,
-    initializer_range: f64,
-    intermediate_size: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    label2id: Option<BTreeMap<String, usize>>,
-    layer_norm_eps: f64,
-    max_position_embeddings: usize,
-    model_type: &'static str,
-    num_attention_heads: usize,
-    num_hidden_layers: usize,
-    pad_token_id: u32,
-    position_embedding_type: &'static str,
-    tie_word_embeddings: bool,
-    torch_dtype: &'static str,
-    type_vocab_size: usize,
-    use_cache: bool,
-    vocab_size: usize,
-}
-
 impl Config {
-    /// A variant's defaults in transformers: those of BERT but for RoBERTa's vocabulary and padding id.
+    /// A variant's defaults in transformers: those of BERT but for a few.
     fn of(variant: Variant) -> Self {
         match variant {
             Variant::Bert => Self::default(),
+            Variant::DistilBert => Self {
+                variant,
+                num_hidden_layers: 6,
+                type_vocab_size: 0,
+                classifier_dropout: Some(0.2),
+                ..Self::default()
+            },
             Variant::Roberta => Self { variant, vocab_size: 50_265, pad_token_id: 1, ..Self::default() },
         }
+    }
+
+    /// One more than the largest segment that inputs may name; a model without segments looks at none.
+    pub(crate) fn segments(&self) -> usize {
+        if self.type_vocab_size == 0 { u32::MAX as usize } else { self.type_vocab_size }
     }
 
     /// Row of a sequence's first token in the table of positions.
@@ -161,40 +153,11 @@ impl Config {
             attention_probs_dropout_prob: read
                 .attention_probs_dropout_prob
                 .unwrap_or(default.attention_probs_dropout_prob),
-            classifier_dropout: read.classifier_dropout,
+            classifier_dropout: read.classifier_dropout.or(default.classifier_dropout),
             pad_token_id: read.pad_token_id.unwrap_or(default.pad_token_id),
         };
         config.check()?;
         Ok(config)
-    }
-
-    pub(crate) fn to_json(&self, head: Head, names: &[String]) -> String {
-        let labels = label_names(head, names);
-        render(&Written {
-            architectures: [self.variant.architecture(head)],
-            attention_probs_dropout_prob: self.attention_probs_dropout_prob,
-            classifier_dropout: self.classifier_dropout,
-            hidden_act: "gelu",
-            hidden_dropout_prob: self.hidden_dropout_prob,
-            hidden_size: self.hidden_size,
-            id2label: labels.clone().map(|labels| labels.into_iter().enumerate().collect()),
-            initializer_range: self.initializer_range,
-            intermediate_size: self.intermediate_size,
-            label2id: labels
-                .map(|labels| labels.into_iter().enumerate().map(|(i, name)| (name, i)).collect()),
-            layer_norm_eps: self.layer_norm_eps,
-            max_position_embeddings: self.max_position_embeddings,
-            model_type: self.variant.model_type(),
-            num_attention_heads: self.num_attention_heads,
-            num_hidden_layers: self.num_hidden_layers,
-            pad_token_id: self.pad_token_id,
-            position_embedding_type: "absolute",
-            tie_word_embeddings: true,
-            torch_dtype: "float32",
-            type_vocab_size: self.type_vocab_size,
-            use_cache: true,
-            vocab_size: self.vocab_size,
-        })
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -204,7 +167,9 @@ impl Config {
         check_size("num_attention_heads", self.num_attention_heads)?;
         check_size("intermediate_size", self.intermediate_size)?;
         check_size("max_position_embeddings", self.max_position_embeddings)?;
-        check_size("type_vocab_size", self.type_vocab_size)?;
+        if self.variant != Variant::DistilBert {
+            check_size("type_vocab_size", self.type_vocab_size)?;
+        }
         if self.longest() == 0 {
             return Err(Error::Range {
                 field: "max_position_embeddings",
@@ -266,6 +231,7 @@ fn only<T: PartialEq<U> + std::fmt::Debug, U>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Head;
 
     /// As `BertConfig().to_json_string()` of transformers writes it, with some of a hub file's extras.
     const PUBLISHED: &str = r#"{
@@ -286,6 +252,24 @@ mod tests {
             assert_eq!(Head::from_json(&text).unwrap(), head);
         }
         assert_eq!(Config::from_json("{}").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn relatives_go_there_and_back_under_their_own_names() {
+        for (variant, width) in
+            [(Variant::Bert, "hidden_size"), (Variant::Roberta, "hidden_size"), (Variant::DistilBert, "dim")]
+        {
+            let config = Config { hidden_size: 24, num_attention_heads: 3, ..Config::of(variant) };
+            for head in [Head::MaskedLanguage, Head::Classification { labels: 2 }] {
+                let text = config.to_json(head, &[]);
+                assert!(text.contains(&format!("\"{width}\": 24")), "{text}");
+                assert_eq!(crate::Config::from_json(&text).unwrap(), crate::Config::Bert(config.clone()));
+                assert_eq!(Head::from_json(&text).unwrap(), head);
+            }
+        }
+        let none_left = PUBLISHED.replace("\"bert\"", "\"roberta\"").replace("512,", "1,");
+        let error = crate::Config::from_json(&none_left).unwrap_err().to_string();
+        assert!(error.contains("`max_position_embeddings` is 1"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use kernels::dropout::Mask;
 use kernels::layer_norm::{self, Addends};
 use kernels::matmul::Into;
-use kernels::{cross_entropy, gelu, linear, tanh};
+use kernels::{cross_entropy, gelu, linear, relu, tanh};
 
 use super::buffers::{Buffers, HeadBuffers, mask, site};
 use super::forward::Mode;
@@ -130,7 +130,10 @@ impl Bert {
         };
         let pooled = first.room(n * h);
         linear::forward(pooled, input, &values[pooler.weight.clone()], h);
-        tanh::forward(pooled, &values[pooler.bias.clone()]);
+        match self.config.variant.rectifies() {
+            true => relu::forward(pooled, &values[pooler.bias.clone()]),
+            false => tanh::forward(pooled, &values[pooler.bias.clone()]),
+        }
         let features = match mask(dropout, site::CLASSIFIER, self.config.classifier_dropout()) {
             None => &*pooled,
             Some(mask) => {
@@ -172,8 +175,12 @@ impl Bert {
         if let Some(mask) = mask {
             mask.apply(d_pooled, h);
         }
-        tanh::backward(d_pooled, pooled);
-        linear::bias_gradient(&mut gradient[pooler.bias.clone()], d_pooled);
+        if self.config.variant.rectifies() {
+            relu::backward(d_pooled, pooled, &mut gradient[pooler.bias.clone()]);
+        } else {
+            tanh::backward(d_pooled, pooled);
+            linear::bias_gradient(&mut gradient[pooler.bias.clone()], d_pooled);
+        }
         linear::weight_gradient(&mut gradient[pooler.weight.clone()], d_pooled, input, h);
         let d = gradients.stream.room(n * h);
         linear::input_gradient(d, d_pooled, &values[pooler.weight.clone()], h, Into::Overwrite);

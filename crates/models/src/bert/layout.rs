@@ -82,7 +82,10 @@ impl Bert {
         };
         let words = table("word", config.vocab_size);
         let positions = table("position", config.max_position_embeddings);
-        let segments = table("token_type", config.type_vocab_size);
+        let segments = match config.type_vocab_size {
+            0 => positions.end..positions.end,
+            segments => table("token_type", segments),
+        };
         let embeddings = Embeddings {
             words,
             positions,
@@ -92,19 +95,19 @@ impl Bert {
         };
         let layers = (0..config.num_hidden_layers)
             .map(|i| {
-                let name = format!("{body}.encoder.layer.{i}");
-                let parts = ["query", "key", "value"].map(|part| format!("{name}.attention.self.{part}"));
+                let name = |part: &str| format!("{body}.{}.{i}.{part}", names.layers);
+                let parts = names.projections.map(&name);
                 let [weight, bias] = [("weight", &[h, h][..]), ("bias", &[h])].map(|(kind, shape)| {
                     let places = parts.each_ref().map(|part| layout.push(format!("{part}.{kind}"), shape));
                     places[0].start..places[2].end
                 });
                 Layer {
                     attention: Affine { weight, bias },
-                    attention_output: push_affine(layout, &format!("{name}.attention.output.dense"), h, h),
-                    attention_norm: push_norm(layout, &format!("{name}.attention.output.LayerNorm"), h),
-                    intermediate: push_affine(layout, &format!("{name}.intermediate.dense"), f, h),
-                    output: push_affine(layout, &format!("{name}.output.dense"), h, f),
-                    output_norm: push_norm(layout, &format!("{name}.output.LayerNorm"), h),
+                    attention_output: push_affine(layout, &name(names.attention_output), h, h),
+                    attention_norm: push_norm(layout, &name(names.attention_norm), h),
+                    intermediate: push_affine(layout, &name(names.intermediate), f, h),
+                    output: push_affine(layout, &name(names.output), h, f),
+                    output_norm: push_norm(layout, &name(names.output_norm), h),
                 }
             })
             .collect();

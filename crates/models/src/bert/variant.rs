@@ -14,12 +14,23 @@ pub enum Variant {
     /// Liu et al. 2019: positions are counted from behind the padding id, and the classifier has a hidden layer of
     /// its own, with dropout on both sides.
     Roberta,
+    /// Sanh et al. 2019: no segments, and a rectifier in the place of the pooler's tanh.
+    DistilBert,
 }
 
-/// What a variant calls its parts; the encoder's layers have the same names in all.
+/// What a variant calls its parts.
 pub(crate) struct Names {
     /// The body.
     pub(crate) body: &'static str,
+    /// The layers within the body; a layer's number follows.
+    pub(crate) layers: &'static str,
+    /// Parts of a layer: the maps to queries, keys and values, and behind the attention, and so on.
+    pub(crate) projections: [&'static str; 3],
+    pub(crate) attention_output: &'static str,
+    pub(crate) attention_norm: &'static str,
+    pub(crate) intermediate: &'static str,
+    pub(crate) output: &'static str,
+    pub(crate) output_norm: &'static str,
     /// First map of the language head, its LayerNorm, and the bias of its decoder.
     pub(crate) transform: &'static str,
     pub(crate) transform_norm: &'static str,
@@ -35,6 +46,7 @@ impl Variant {
         match self {
             Self::Bert => "bert",
             Self::Roberta => "roberta",
+            Self::DistilBert => "distilbert",
         }
     }
 
@@ -45,6 +57,8 @@ impl Variant {
             (Self::Bert, Head::Classification { .. }) => "BertForSequenceClassification",
             (Self::Roberta, Head::MaskedLanguage) => "RobertaForMaskedLM",
             (Self::Roberta, Head::Classification { .. }) => "RobertaForSequenceClassification",
+            (Self::DistilBert, Head::MaskedLanguage) => "DistilBertForMaskedLM",
+            (Self::DistilBert, Head::Classification { .. }) => "DistilBertForSequenceClassification",
         }
     }
 
@@ -53,6 +67,13 @@ impl Variant {
         match self {
             Self::Bert => Names {
                 body: "bert",
+                layers: "encoder.layer",
+                projections: ["attention.self.query", "attention.self.key", "attention.self.value"],
+                attention_output: "attention.output.dense",
+                attention_norm: "attention.output.LayerNorm",
+                intermediate: "intermediate.dense",
+                output: "output.dense",
+                output_norm: "output.LayerNorm",
                 transform: "cls.predictions.transform.dense",
                 transform_norm: "cls.predictions.transform.LayerNorm",
                 decoder_bias: "cls.predictions.bias",
@@ -66,6 +87,22 @@ impl Variant {
                 decoder_bias: "lm_head.bias",
                 pooler: "classifier.dense",
                 classifier: "classifier.out_proj",
+                ..Self::Bert.names()
+            },
+            Self::DistilBert => Names {
+                body: "distilbert",
+                layers: "transformer.layer",
+                projections: ["attention.q_lin", "attention.k_lin", "attention.v_lin"],
+                attention_output: "attention.out_lin",
+                attention_norm: "sa_layer_norm",
+                intermediate: "ffn.lin1",
+                output: "ffn.lin2",
+                output_norm: "output_layer_norm",
+                transform: "vocab_transform",
+                transform_norm: "vocab_layer_norm",
+                decoder_bias: "vocab_projector.bias",
+                pooler: "pre_classifier",
+                classifier: "classifier",
             },
         }
     }
@@ -73,9 +110,14 @@ impl Variant {
     /// Rows of the table of positions before that of the first token.
     pub(crate) fn first_position(self, pad_token_id: u32) -> usize {
         match self {
-            Self::Bert => 0,
+            Self::Bert | Self::DistilBert => 0,
             Self::Roberta => pad_token_id as usize + 1,
         }
+    }
+
+    /// Whether the classifier's first map ends in a rectifier, and not in tanh.
+    pub(crate) fn rectifies(self) -> bool {
+        self == Self::DistilBert
     }
 
     /// Whether units are dropped before the classifier's first map as well.
