@@ -1,8 +1,8 @@
 """The default study of pipelines/world, written with PyTorch and transformers as a user would who has neither samebasin nor
 its source: same language, same models, same recipes, other random numbers.
 
-It serves twice: as the rival that `benches/run world` times, and as an oracle. What it finds must agree with what samebasin
-finds to within what pretraining seeds do, whatever the figures are. Tables go to stdout as JSON lines.
+It serves twice: as what the study would cost otherwise, and as an oracle. What it finds must agree with what samebasin finds
+to within what pretraining seeds do, whatever the figures are. Results go to stdout, a JSON object a line.
 
     python world.py --pretraining 0 --rungs 0,100,300,600,1000,2000,6000 --seeds 6
 """
