@@ -187,15 +187,17 @@ impl Composite {
             )?;
             let context = p.reshape((b, heads, n, n))?.matmul(&v)?;
             let context = context.transpose(1, 2)?.contiguous()?.reshape((b * n, h))?;
-            let end = |x: &Tensor, dense, norm, residual: &Tensor, site| -> Result<Tensor, Error> {
+            let end = |x: &Tensor, dense, norm, residual: &Tensor, site, dropped| -> Result<Tensor, Error> {
                 let branch = self.affine(x, &name(dense))?;
-                let branch = self.drop(branch, dropout, site, config.hidden_dropout_prob, &batch.rows)?;
+                let branch = self.drop(branch, dropout, site, dropped, &batch.rows)?;
                 self.norm(&(branch + residual)?, &name(norm), config.layer_norm_eps)
             };
             let (dense, norm) = (names.attention_output, names.attention_norm);
-            let middle = end(&context, dense, norm, &x, site::attention_output(layer))?;
+            let dropped = config.attention_output_dropout();
+            let middle = end(&context, dense, norm, &x, site::attention_output(layer), dropped)?;
             let activated = self.affine(&middle, &name(names.intermediate))?.gelu_erf()?;
-            x = end(&activated, names.output, names.output_norm, &middle, site::output(layer))?;
+            let (dense, norm, dropped) = (names.output, names.output_norm, config.hidden_dropout_prob);
+            x = end(&activated, dense, norm, &middle, site::output(layer), dropped)?;
         }
         Ok(x)
     }

@@ -77,7 +77,7 @@ impl Bert {
         linear::input_gradient(d, d_inner, &values[places.intermediate.weight.clone()], h, Into::Add);
 
         // Attention block.
-        let drop = site_mask(site::attention_output(layer), self.config.hidden_dropout_prob);
+        let drop = site_mask(site::attention_output(layer), self.config.attention_output_dropout());
         let context = buffers.context.get(n_rows * h);
         let ends = (&places.attention_output, &places.attention_norm);
         let d_branch =

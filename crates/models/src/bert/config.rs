@@ -32,7 +32,7 @@ pub struct Config {
     pub initializer_range: f64,
     /// Added to the variance in LayerNorms.
     pub layer_norm_eps: f64,
-    /// Dropout after embeddings, attention outputs and feed-forward blocks.
+    /// Dropout after embeddings, attention outputs (not in DistilBERT) and feed-forward blocks.
     pub hidden_dropout_prob: f64,
     /// Dropout of attention probabilities.
     pub attention_probs_dropout_prob: f64,
@@ -189,6 +189,11 @@ impl Config {
         check_in("hidden_dropout_prob", self.hidden_dropout_prob, 0.0..1.0, "in 0..1")?;
         check_in("attention_probs_dropout_prob", self.attention_probs_dropout_prob, 0.0..1.0, "in 0..1")?;
         check_in("classifier_dropout", self.classifier_dropout.unwrap_or(0.0), 0.0..1.0, "in 0..1")
+    }
+
+    /// Dropout behind the attention's last map.
+    pub(crate) fn attention_output_dropout(&self) -> f64 {
+        if self.variant.drops_attention_output() { self.hidden_dropout_prob } else { 0.0 }
     }
 
     /// Dropout before the classifier.

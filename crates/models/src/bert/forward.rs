@@ -133,7 +133,8 @@ impl Bert {
 
         // Both blocks end alike: product, dropout, residual, LayerNorm.
         let context = buffers.context.get(n_rows * h);
-        let drop = on_rows(mask(dropout, site::attention_output(layer), self.config.hidden_dropout_prob));
+        let drop =
+            on_rows(mask(dropout, site::attention_output(layer), self.config.attention_output_dropout()));
         let ends = (&places.attention_output, &places.attention_norm);
         self.end_block(values, ends, context, h, residual, drop, &mut buffers.attention);
 

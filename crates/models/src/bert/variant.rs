@@ -14,7 +14,7 @@ pub enum Variant {
     /// Liu et al. 2019: positions are counted from behind the padding id, and the classifier has a hidden layer of
     /// its own, with dropout on both sides.
     Roberta,
-    /// Sanh et al. 2019: no segments, and a rectifier in the place of the pooler's tanh.
+    /// Sanh et al. 2019: no segments, no dropout behind the attention, and a rectifier in the place of the pooler's tanh.
     DistilBert,
 }
 
@@ -118,6 +118,11 @@ impl Variant {
     /// Whether the classifier's first map ends in a rectifier, and not in tanh.
     pub(crate) fn rectifies(self) -> bool {
         self == Self::DistilBert
+    }
+
+    /// Whether units are dropped behind the attention's last map, as they are behind the feed-forward block's.
+    pub(crate) fn drops_attention_output(self) -> bool {
+        self != Self::DistilBert
     }
 
     /// Whether units are dropped before the classifier's first map as well.
