@@ -5,7 +5,8 @@
 
 Writes a folder for each family: config.json, model.safetensors (a tiny random sequence classifier, its LayerNorms and
 biases moved off their defaults so that each of them counts), mlm.safetensors (a masked language model of the same
-shape), and expected.json: packed inputs, logits, losses, and the norm and first values of every parameter's gradient.
+shape), the gradients of both, and expected.json: packed inputs, logits, losses, and mean losses under dropout, which
+tell where units are dropped.
 """
 
 import json
@@ -27,6 +28,9 @@ from transformers import (
 
 HERE = pathlib.Path(__file__).parent
 IGNORED = -100
+DROPPED = 0.4
+REPEATS = 1500
+COPIES = 32
 
 
 def disturb(model):
@@ -38,12 +42,24 @@ def disturb(model):
 
 
 def gradients(model):
-    found = {}
-    for name, parameter in model.named_parameters():
-        if parameter.grad is not None:
-            flat = parameter.grad.double().flatten()
-            found[name] = {"norm": flat.norm().item(), "first": flat[:8].tolist()}
-    return found
+    return {name: parameter.grad.contiguous() for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+def mean_under_dropout(model, **inputs):
+    """Mean loss in training mode over REPEATS passes of COPIES batches, and its standard error.
+
+    Parameters are doubled, so that much depends on what is dropped. To be called last.
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = DROPPED
+    model.train()
+    inputs = {name: torch.cat([value] * COPIES) for name, value in inputs.items()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+        losses = torch.tensor([model(**inputs).loss.item() for _ in range(REPEATS)], dtype=torch.float64)
+    return {"mean": losses.mean().item(), "error": (losses.std() / REPEATS**0.5).item()}
 
 
 def tensors(model):
@@ -86,7 +102,8 @@ def make(family, config, classifier_class, masked_class):
     classifier = classifier_class(config).eval()
     disturb(classifier)
     segments = {} if family == "distilbert" else {"token_type_ids": padded_types}
-    output = classifier(padded, attention_mask=mask, labels=labels, **segments)
+    classified = dict(input_ids=padded, attention_mask=mask, labels=labels, **segments)
+    output = classifier(**classified)
     output.loss.backward()
 
     mlm = masked_class(config).eval()
@@ -95,7 +112,8 @@ def make(family, config, classifier_class, masked_class):
     chosen = [(0, 1), (0, 4), (1, 2), (1, 8), (2, 0), (3, 7), (3, 15)]
     for row, column in chosen:
         targets[row, column] = (7 * row + column) % 40
-    masked = mlm(padded, attention_mask=mask, labels=targets, **segments)
+    restored = dict(input_ids=padded, attention_mask=mask, labels=targets, **segments)
+    masked = mlm(**restored)
     masked.loss.backward()
 
     starts = [0]
@@ -108,16 +126,19 @@ def make(family, config, classifier_class, masked_class):
         "labels": labels.tolist(),
         "logits": output.logits.tolist(),
         "loss": output.loss.item(),
-        "gradients": gradients(classifier),
         "masked_rows": [starts[row] + column for row, column in chosen],
         "masked_labels": [targets[row, column].item() for row, column in chosen],
         "masked_loss": masked.loss.item(),
-        "masked_gradients": gradients(mlm),
+        "masked_log_probabilities": [masked.logits[place].log_softmax(-1).tolist() for place in chosen],
     }
-    (out / "expected.json").write_text(json.dumps(expected) + "\n")
     (out / "config.json").write_text(classifier.config.to_json_string())
     save_file(tensors(classifier), out / "model.safetensors", metadata={"format": "pt"})
     save_file(tensors(mlm), out / "mlm.safetensors", metadata={"format": "pt"})
+    save_file(gradients(classifier), out / "model_gradients.safetensors", metadata={"format": "pt"})
+    save_file(gradients(mlm), out / "mlm_gradients.safetensors", metadata={"format": "pt"})
+    expected["dropped_loss"] = mean_under_dropout(classifier, **classified)
+    expected["masked_dropped_loss"] = mean_under_dropout(mlm, **restored)
+    (out / "expected.json").write_text(json.dumps(expected) + "\n")
 
 
 if __name__ == "__main__":
