@@ -1,12 +1,8 @@
-//! The shape of a BERT and its `config.json`.
-
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
+//! The shape of a BERT.
 
 use super::Variant;
 use crate::Error;
-use crate::config::{check_in, check_size, parse};
+use crate::config::{check_in, check_size};
 use crate::start::Initial;
 
 /// Shape and probabilities of a BERT, under their names in `config.json`.
@@ -64,42 +60,9 @@ impl Default for Config {
     }
 }
 
-/// What transformers may have written: absent fields mean its defaults. DistilBERT's own names are aliases.
-#[derive(Deserialize)]
-struct Read {
-    model_type: Option<Variant>,
-    vocab_size: Option<usize>,
-    #[serde(alias = "dim")]
-    hidden_size: Option<usize>,
-    #[serde(alias = "n_layers")]
-    num_hidden_layers: Option<usize>,
-    #[serde(alias = "n_heads")]
-    num_attention_heads: Option<usize>,
-    #[serde(alias = "hidden_dim")]
-    intermediate_size: Option<usize>,
-    #[serde(alias = "activation")]
-    hidden_act: Option<String>,
-    max_position_embeddings: Option<usize>,
-    type_vocab_size: Option<usize>,
-    initializer_range: Option<f64>,
-    layer_norm_eps: Option<f64>,
-    #[serde(alias = "dropout")]
-    hidden_dropout_prob: Option<f64>,
-    #[serde(alias = "attention_dropout")]
-    attention_probs_dropout_prob: Option<f64>,
-    #[serde(alias = "seq_classif_dropout")]
-    classifier_dropout: Option<f64>,
-    pad_token_id: Option<u32>,
-    position_embedding_type: Option<String>,
-    is_decoder: Option<bool>,
-    add_cross_attention: Option<bool>,
-    tie_word_embeddings: Option<bool>,
-    pruned_heads: Option<BTreeMap<String, Vec<usize>>>,
-}
-
 impl Config {
     /// A variant's defaults in transformers: those of BERT but for a few.
-    fn of(variant: Variant) -> Self {
+    pub(super) fn of(variant: Variant) -> Self {
         match variant {
             Variant::Bert => Self::default(),
             Variant::DistilBert => Self {
@@ -129,37 +92,6 @@ impl Config {
         self.max_position_embeddings.saturating_sub(self.first_position())
     }
 
-    pub(crate) fn from_json(text: &str) -> Result<Self, Error> {
-        let read: Read = parse(text)?;
-        only("hidden_act", read.hidden_act.as_deref(), "gelu", "`gelu` (with erf)")?;
-        only("position_embedding_type", read.position_embedding_type.as_deref(), "absolute", "`absolute`")?;
-        only("is_decoder", read.is_decoder, false, "`false`")?;
-        only("add_cross_attention", read.add_cross_attention, false, "`false`")?;
-        only("tie_word_embeddings", read.tie_word_embeddings, true, "`true`")?;
-        only("pruned_heads", read.pruned_heads, BTreeMap::new(), "none")?;
-        let default = Self::of(read.model_type.unwrap_or_default());
-        let config = Self {
-            variant: default.variant,
-            vocab_size: read.vocab_size.unwrap_or(default.vocab_size),
-            hidden_size: read.hidden_size.unwrap_or(default.hidden_size),
-            num_hidden_layers: read.num_hidden_layers.unwrap_or(default.num_hidden_layers),
-            num_attention_heads: read.num_attention_heads.unwrap_or(default.num_attention_heads),
-            intermediate_size: read.intermediate_size.unwrap_or(default.intermediate_size),
-            max_position_embeddings: read.max_position_embeddings.unwrap_or(default.max_position_embeddings),
-            type_vocab_size: read.type_vocab_size.unwrap_or(default.type_vocab_size),
-            initializer_range: read.initializer_range.unwrap_or(default.initializer_range),
-            layer_norm_eps: read.layer_norm_eps.unwrap_or(default.layer_norm_eps),
-            hidden_dropout_prob: read.hidden_dropout_prob.unwrap_or(default.hidden_dropout_prob),
-            attention_probs_dropout_prob: read
-                .attention_probs_dropout_prob
-                .unwrap_or(default.attention_probs_dropout_prob),
-            classifier_dropout: read.classifier_dropout.or(default.classifier_dropout),
-            pad_token_id: read.pad_token_id.unwrap_or(default.pad_token_id),
-        };
-        config.check()?;
-        Ok(config)
-    }
-
     pub(crate) fn check(&self) -> Result<(), Error> {
         check_size("vocab_size", self.vocab_size)?;
         check_size("hidden_size", self.hidden_size)?;
@@ -169,6 +101,18 @@ impl Config {
         check_size("max_position_embeddings", self.max_position_embeddings)?;
         if self.variant != Variant::DistilBert {
             check_size("type_vocab_size", self.type_vocab_size)?;
+        } else if self.type_vocab_size != 0 {
+            return Err(Error::Range {
+                field: "type_vocab_size",
+                found: self.type_vocab_size.to_string(),
+                range: "0 in DistilBERT",
+            });
+        } else if self.layer_norm_eps != Self::default().layer_norm_eps {
+            return Err(Error::Range {
+                field: "layer_norm_eps",
+                found: self.layer_norm_eps.to_string(),
+                range: "1e-12 in DistilBERT",
+            });
         }
         if self.longest() == 0 {
             return Err(Error::Range {
@@ -216,97 +160,4 @@ impl Config {
 /// Whether a tensor belongs to a LayerNorm.
 pub(crate) fn is_norm(name: &str) -> bool {
     name.contains("LayerNorm.") || name.contains("layer_norm.")
-}
-
-/// Checks that a field is absent or has the one value that is computed.
-fn only<T: PartialEq<U> + std::fmt::Debug, U>(
-    field: &'static str,
-    found: Option<T>,
-    wanted: U,
-    supported: &'static str,
-) -> Result<(), Error> {
-    match found {
-        Some(value) if value != wanted => {
-            Err(Error::Unsupported { field, found: format!("{value:?}"), supported })
-        }
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Head;
-
-    /// As `BertConfig().to_json_string()` of transformers writes it, with some of a hub file's extras.
-    const PUBLISHED: &str = r#"{
-        "architectures": ["BertForMaskedLM"], "attention_probs_dropout_prob": 0.1, "classifier_dropout": null,
-        "gradient_checkpointing": false, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 128,
-        "initializer_range": 0.02, "intermediate_size": 512, "layer_norm_eps": 1e-12,
-        "max_position_embeddings": 512, "model_type": "bert", "num_attention_heads": 2, "num_hidden_layers": 2,
-        "pad_token_id": 0, "position_embedding_type": "absolute", "transformers_version": "4.57.0",
-        "type_vocab_size": 2, "use_cache": true, "vocab_size": 30522 }"#;
-
-    #[test]
-    fn there_and_back() {
-        let config = Config::from_json(PUBLISHED).unwrap();
-        assert_eq!((config.hidden_size, config.intermediate_size, config.num_hidden_layers), (128, 512, 2));
-        for head in [Head::MaskedLanguage, Head::Classification { labels: 12 }] {
-            let text = config.to_json(head, &["no".into(), "yes".into()]);
-            assert_eq!(crate::Config::from_json(&text).unwrap(), crate::Config::Bert(config.clone()));
-            assert_eq!(Head::from_json(&text).unwrap(), head);
-        }
-        assert_eq!(Config::from_json("{}").unwrap(), Config::default());
-    }
-
-    #[test]
-    fn relatives_go_there_and_back_under_their_own_names() {
-        for (variant, width) in
-            [(Variant::Bert, "hidden_size"), (Variant::Roberta, "hidden_size"), (Variant::DistilBert, "dim")]
-        {
-            let config = Config { hidden_size: 24, num_attention_heads: 3, ..Config::of(variant) };
-            for head in [Head::MaskedLanguage, Head::Classification { labels: 2 }] {
-                let text = config.to_json(head, &[]);
-                assert!(text.contains(&format!("\"{width}\": 24")), "{text}");
-                assert_eq!(crate::Config::from_json(&text).unwrap(), crate::Config::Bert(config.clone()));
-                assert_eq!(Head::from_json(&text).unwrap(), head);
-            }
-        }
-        let none_left = PUBLISHED.replace("\"bert\"", "\"roberta\"").replace("512,", "1,");
-        let error = crate::Config::from_json(&none_left).unwrap_err().to_string();
-        assert!(error.contains("`max_position_embeddings` is 1"), "{error}");
-    }
-
-    #[test]
-    fn what_is_not_computed_is_named() {
-        for (old, new, message) in [
-            (
-                "\"gelu\"",
-                "\"gelu_new\"",
-                "configuration: `hidden_act` is \"gelu_new\", this program computes `gelu`",
-            ),
-            (
-                "\"absolute\"",
-                "\"relative_key\"",
-                "configuration: `position_embedding_type` is \"relative_key\"",
-            ),
-            (
-                "\"num_attention_heads\": 2",
-                "\"num_attention_heads\": 3",
-                "configuration: `num_attention_heads` is 3",
-            ),
-            (
-                "\"hidden_dropout_prob\": 0.1",
-                "\"hidden_dropout_prob\": 1.0",
-                "configuration: `hidden_dropout_prob`",
-            ),
-            ("\"hidden_size\": 128", "\"hidden_size\": -1", "configuration: "),
-            ("\"bert\"", "\"gpt_neox\"", "configuration: `model_type` is `gpt_neox`"),
-            ("\"vocab_size\": 30522", "\"vocab_size\": 0", "configuration: `vocab_size` is 0"),
-        ] {
-            assert!(PUBLISHED.contains(old));
-            let error = crate::Config::from_json(&PUBLISHED.replace(old, new)).unwrap_err().to_string();
-            assert!(error.starts_with(message), "{error}");
-        }
-    }
 }

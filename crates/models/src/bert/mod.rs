@@ -12,6 +12,7 @@ mod config;
 mod forward;
 mod heads;
 mod layout;
+mod read;
 mod variant;
 mod written;
 
