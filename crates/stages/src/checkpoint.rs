@@ -105,7 +105,38 @@ pub(crate) fn max_length(config: &Config, limit: Option<usize>) -> usize {
 #[must_use]
 pub(crate) fn has_dropout(config: &Config) -> bool {
     match config {
-        Config::Bert(bert) => bert.hidden_dropout_prob > 0.0 || bert.attention_probs_dropout_prob > 0.0,
+        Config::Bert(bert) => [
+            bert.hidden_dropout_prob,
+            bert.attention_probs_dropout_prob,
+            bert.classifier_dropout.unwrap_or(bert.hidden_dropout_prob),
+        ]
+        .iter()
+        .any(|&probability| probability > 0.0),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use models::bert;
+
+    use super::*;
+
+    /// Each of the three places counts: DistilBERT's classifier drops units even where nothing else does.
+    #[test]
+    fn dropout_anywhere_is_dropout() {
+        let none = bert::Config {
+            hidden_dropout_prob: 0.0,
+            attention_probs_dropout_prob: 0.0,
+            ..bert::Config::default()
+        };
+        assert!(!has_dropout(&Config::Bert(none.clone())));
+        for config in [
+            bert::Config { hidden_dropout_prob: 0.1, ..none.clone() },
+            bert::Config { attention_probs_dropout_prob: 0.1, ..none.clone() },
+            bert::Config { classifier_dropout: Some(0.2), ..none },
+        ] {
+            assert!(has_dropout(&Config::Bert(config.clone())), "{config:?}");
+        }
     }
 }

@@ -145,6 +145,8 @@ impl Stage for Finetune {
         if let (Some(dropout), Config::Bert(bert)) = (self.dropout, &mut config) {
             bert.hidden_dropout_prob = dropout;
             bert.attention_probs_dropout_prob = dropout;
+            // The classifier's follows: what is asked for holds everywhere.
+            bert.classifier_dropout = None;
         }
         let task = TaskInputs::load(work)?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
