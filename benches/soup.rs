@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use store::{MappedObject, ObjectId, Store};
-use weights::{Stored, soups, stored};
+use weights::{Stored, soups};
 
 use crate::memory::{peak_kilobytes, reset_peak};
 use crate::pairs::Pairs;
@@ -60,14 +60,10 @@ fn soup(store: &Store, members: &[ObjectId]) -> Result<ObjectId, Failure> {
         files.push(file);
     }
     let tensors: Vec<Stored<'_>> = files.iter().map(|file| Stored::parse(file)).collect::<Result<_, _>>()?;
-    let mut bytes = Vec::new();
     let (object, _) = store.put_stream::<Failure>(|sink| {
-        sink.write(&stored::header(tensors[0].layout()))?;
-        soups::uniform::stream(&tensors, &mut |values: &[f32]| -> Result<(), Failure> {
-            bytes.resize(4 * values.len(), 0);
-            stored::encode(values, &mut bytes);
+        soups::uniform::stream(&tensors, &mut |piece: &[u8]| -> Result<(), Failure> {
             files.iter().for_each(MappedObject::release);
-            Ok(sink.write(&bytes)?)
+            Ok(sink.write(piece)?)
         })
     })?;
     Ok(object)

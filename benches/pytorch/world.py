@@ -151,7 +151,7 @@ def mask(ids, rng):
     return ids.masked_fill(hidden, MASK), ids.masked_fill(~hidden, -100)
 
 
-def pretrain(args, seed, rungs):
+def pretrain(seed, rungs):
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=53, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
@@ -249,7 +249,7 @@ def main():
 
     for seed in args.pretraining:
         started = time.time()
-        config, ladder = pretrain(args, seed, args.rungs)
+        config, ladder = pretrain(seed, args.rungs)
         print(json.dumps({"pretraining": seed, "seconds": time.time() - started, "loss": {k: v[0] for k, v in ladder.items()}}), flush=True)
         torch.manual_seed(99)
         pooler = None if args.pooler == "fresh" else BertForSequenceClassification(config).bert.pooler.state_dict()

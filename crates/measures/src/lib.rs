@@ -2,8 +2,9 @@
 //!
 //! [`path`], [`scores`], [`agreement`], [`mechanism`] and [`ensemble`] turn a model's numbers, or those of
 //! two models, into a figure. [`estimate`] turns the figures of many seeds into an estimate with an interval,
-//! [`trend`] does so for their course over a ladder of checkpoints, [`matching`] where something else is equal, [`convergence`] says how far pretraining
-//! had come, [`planner`] how many seeds a claim needs, [`cluster`] which models belong together.
+//! [`trend`] does so for their course over a ladder of checkpoints, [`matching`] where something else is
+//! equal, [`convergence`] says how far pretraining had come, [`planner`] how many seeds a claim needs,
+//! [`cluster`] which models belong together.
 //!
 //! **This crate knows no tensor, file or table.**
 

@@ -105,13 +105,11 @@ pub(crate) fn max_length(config: &Config, limit: Option<usize>) -> usize {
 #[must_use]
 pub(crate) fn has_dropout(config: &Config) -> bool {
     match config {
-        Config::Bert(bert) => [
-            bert.hidden_dropout_prob,
-            bert.attention_probs_dropout_prob,
-            bert.classifier_dropout.unwrap_or(bert.hidden_dropout_prob),
-        ]
-        .iter()
-        .any(|&probability| probability > 0.0),
+        Config::Bert(bert) => {
+            let places =
+                [bert.hidden_dropout_prob, bert.attention_probs_dropout_prob, bert.classifier_dropout()];
+            places.iter().any(|&probability| probability > 0.0)
+        }
         _ => false,
     }
 }

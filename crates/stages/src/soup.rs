@@ -7,7 +7,7 @@ use learn::Scorer;
 use measures::scores;
 use serde::Serialize;
 use store::{Input, MappedObject, Media};
-use weights::{Stored, Weights, soups, stored};
+use weights::{Stored, Weights, soups};
 
 use crate::checkpoint;
 use crate::group::{self, Group};
@@ -123,8 +123,8 @@ impl Stage for Soup {
     }
 }
 
-/// Publishes the mean of all models as their files are read, a few megabytes of each at a time: a hundred models take
-/// no more memory than two.
+/// Publishes the mean of all models as their files are read, a few megabytes of each at a time. Memory is that of the
+/// largest file, which is mapped whole while its digest is checked, however many there are.
 fn average(work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
     let session = work.session;
     let members = work.recipe.inputs.get("model").cloned().unwrap_or_default();
@@ -146,16 +146,12 @@ fn average(work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
         tensors.is_of(model.layout()).map_err(|error| of_member(index, error))?;
         stored.push(tensors);
     }
-    let mut bytes = Vec::new();
     work.publish_stream("model", Media::Safetensors, |sink| {
         session
             .with_threads(|| {
-                sink.write(&stored::header(model.layout()))?;
-                soups::uniform::stream(&stored, &mut |values: &[f32]| -> Result<(), Failure> {
-                    bytes.resize(4 * values.len(), 0);
-                    stored::encode(values, &mut bytes);
+                soups::uniform::stream(&stored, &mut |piece: &[u8]| -> Result<(), Failure> {
                     files.iter().for_each(MappedObject::release);
-                    Ok(sink.write(&bytes)?)
+                    Ok(sink.write(piece)?)
                 })
             })
             .map_err(|failure| match failure {

@@ -149,7 +149,7 @@ pub(crate) fn in_file_order(layout: &Layout) -> Vec<&Entry> {
 /// # Panics
 /// Never: a layout's entries have different names, and lie back to back.
 #[must_use]
-pub fn header(layout: &Layout) -> Vec<u8> {
+pub(crate) fn header(layout: &Layout) -> Vec<u8> {
     let mut end = 0;
     let tensors = in_file_order(layout)
         .into_iter()
@@ -173,7 +173,7 @@ pub fn header(layout: &Layout) -> Vec<u8> {
 ///
 /// # Panics
 /// If `out` is not four bytes for each value.
-pub fn encode(values: &[f32], out: &mut [u8]) {
+pub(crate) fn encode(values: &[f32], out: &mut [u8]) {
     assert_eq!(4 * values.len(), out.len(), "four bytes for each value");
     for (bytes, value) in out.chunks_exact_mut(4).zip(values) {
         bytes.copy_from_slice(&value.to_le_bytes());

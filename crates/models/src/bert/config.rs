@@ -141,7 +141,8 @@ impl Config {
     }
 
     /// Dropout before the classifier.
-    pub(crate) fn classifier_dropout(&self) -> f64 {
+    #[must_use]
+    pub fn classifier_dropout(&self) -> f64 {
         self.classifier_dropout.unwrap_or(self.hidden_dropout_prob)
     }
 

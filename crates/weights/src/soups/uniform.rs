@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use crate::{Error, Stored, Weights};
+use crate::{Error, Stored, Weights, stored};
 
 /// Changes whenever the mean changes.
 pub const VERSION: u32 = 1;
@@ -45,21 +45,22 @@ pub(super) fn mean_into(members: &[&Weights], out: &mut [f32]) {
     }
 }
 
-/// Hands the mean of `members` to `take` in the order of a file of theirs (see [`crate::stored::header`]), about a
-/// million values at a time. Takes `WINDOW` values of memory, whatever the number of members and their size; where
-/// they are memory-mapped, `take` is the place to let go of what was read.
+/// Hands the safetensors file of the mean of `members` to `take`, piece by piece: its header, then at most `WINDOW`
+/// values at a time. No more than a window of each member is looked at between two pieces; where they are
+/// memory-mapped, `take` is the place to let go of what was read.
 ///
 /// # Errors
 /// As [`soup`], [`Error::Member`] for a model with a value that is not finite, and whatever `take` fails with.
 pub fn stream<E: From<Error>>(
     members: &[Stored<'_>],
-    take: &mut impl FnMut(&[f32]) -> Result<(), E>,
+    take: &mut impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let (first, others) = members.split_first().ok_or(Error::Empty)?;
     for other in others {
         first.layout().same(other.layout())?;
     }
-    let mut window = Vec::new();
+    take(&stored::header(first.layout()))?;
+    let (mut window, mut bytes) = (Vec::new(), Vec::new());
     for (tensor, entry) in first.layout().entries().iter().enumerate() {
         for start in (0..entry.len).step_by(WINDOW) {
             window.resize(WINDOW.min(entry.len - start), 0.0);
@@ -67,7 +68,9 @@ pub fn stream<E: From<Error>>(
                 .par_chunks_mut(BLOCK)
                 .enumerate()
                 .try_for_each(|(block, out)| mean_of_block(members, tensor, start + block * BLOCK, out))?;
-            take(&window)?;
+            bytes.resize(4 * window.len(), 0);
+            stored::encode(&window, &mut bytes);
+            take(&bytes)?;
         }
     }
     Ok(())
@@ -158,10 +161,10 @@ mod tests {
             .collect();
         let files: Vec<Vec<u8>> = members.iter().map(Weights::to_safetensors).collect();
         let stored: Vec<Stored<'_>> = files.iter().map(|file| Stored::parse(file).unwrap()).collect();
-        let mut file = crate::stored::header(&layout);
-        let mut write = |values: &[f32]| -> Result<(), Error> {
-            assert!(values.len() <= WINDOW);
-            file.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        let mut file = Vec::new();
+        let mut write = |piece: &[u8]| -> Result<(), Error> {
+            assert!(piece.len() <= 4 * WINDOW);
+            file.extend_from_slice(piece);
             Ok(())
         };
         stream(&stored, &mut write).unwrap();
@@ -175,7 +178,7 @@ mod tests {
         bad.values[7] = f32::NAN;
         let files = [good.to_safetensors(), bad.to_safetensors()];
         let stored: Vec<Stored<'_>> = files.iter().map(|file| Stored::parse(file).unwrap()).collect();
-        let error = stream(&stored, &mut |_: &[f32]| Ok::<(), Error>(())).unwrap_err();
+        let error = stream(&stored, &mut |_: &[u8]| Ok::<(), Error>(())).unwrap_err();
         assert_eq!(error.to_string(), "model 1: tensor `body.bias` holds NaN at index 1");
     }
 
