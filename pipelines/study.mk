@@ -2,6 +2,10 @@
 #
 # A study sets STUDY, LADDER (flags of pretrain), RUNGS, FINETUNING, POINTS, GROUPS (<pretraining seed>.<step>.<arm>),
 # and for each arm FLAGS.<arm> and TASK.<arm>; for each task PREPARE.<task>; and REPORT.
+#
+# Ladders that others have trained: FETCH (what `fetch ladder` takes; `$*` is the pretraining seed) and GAUGE (flags of gauge) in
+# the place of LADDER. Data sets of the hub: DATA, and for each DATA.<name> (what `fetch dataset` takes); they are the refs
+# <STUDY>/data/<name>.
 
 ROOT    := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/..)
 STORE   ?= $(ROOT)/artifacts
@@ -51,7 +55,13 @@ named  = $(call ref,$(filter $(REFS)/$1/%,$^))
 # One thread for a stage and one stage for a core: nothing waits for anything.
 common = --store $(STORE) --threads $(THREADS) --quiet --ref $(call ref,$@)
 
-$(REFS)/task/%.json: $(BIN)/samebasin-prepare
+DATA_REFS := $(DATA:%=$(REFS)/data/%.json)
+
+$(REFS)/data/%.json: $(BIN)/samebasin-fetch
+	@echo "fetch       $*"
+	@$< $(common) dataset $(DATA.$*) >/dev/null
+
+$(REFS)/task/%.json: $(BIN)/samebasin-prepare $(DATA_REFS)
 	@echo "prepare     $*"
 	@$< $(common) $(PREPARE.$*) >/dev/null
 
@@ -59,10 +69,20 @@ $(REFS)/corpus/%.json: $(BIN)/samebasin-prepare
 	@echo "prepare     $*"
 	@$< $(common) $(CORPUS.$*) >/dev/null
 
+ifdef FETCH
+$(REFS)/rungs/%.json: $(BIN)/samebasin-fetch
+	@echo "fetch       $*"
+	@$< $(common) ladder $(FETCH) --rungs $(subst $(space),$(comma),$(strip $(RUNGS))) >/dev/null
+
+$(REFS)/ladder/%.json: $(BIN)/samebasin-gauge $(REFS)/rungs/%.json $(DATA_REFS)
+	@echo "gauge       $*"
+	@$< $(common) --ladder $(call named,rungs) --seed $* $(GAUGE) >/dev/null
+else
 $(REFS)/ladder/%.json: $(BIN)/samebasin-pretrain $(CORPUS:%=$(REFS)/corpus/%.json)
 	@echo "pretrain    $*"
 	@$< $(common) $(LADDER) $(addprefix --corpus ,$(call named,corpus)) \
 		--checkpoints $(subst $(space),$(comma),$(strip $(RUNGS))) --seed $* >/dev/null
+endif
 
 task = $(REFS)/task/$(TASK.$(call part,3)).json
 

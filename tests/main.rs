@@ -7,13 +7,19 @@
 //! | `kills` | `kill -9` at any moment loses nothing and publishes nothing partial |
 //! | `races` | two studies on one store at once compute each key once |
 //! | `bad_input` | every way an input can lie has its own message and exit code |
+//! | `fetch` | a hub that fails in every way costs nothing, and ladders that lie are refused |
+//! | `olah` | an independent mirror serves what `fetch` asks for |
 //! | `command_line` | help, dry runs, exit codes and JSON are what scripts rely on |
 
 mod harness;
+#[path = "../crates/hub/tests/server/mod.rs"]
+mod server;
 
 mod bad_input;
 mod command_line;
+mod fetch;
 mod glyphs;
 mod kills;
+mod olah;
 mod races;
 mod study;

@@ -49,6 +49,17 @@ pub(crate) fn transfer(
     head_std: f32,
 ) -> Result<Weights, Error> {
     let source = Source::new(model, pretrained);
+    // Before memory is asked for: a configuration that lies about its sizes may ask for terabytes.
+    for entry in model.layout().entries() {
+        let is_fresh = match part(&entry.name) {
+            Part::Classifier => true,
+            Part::Pooler => source.get(entry).is_none(),
+            Part::Body | Part::Language => false,
+        };
+        if !is_fresh {
+            source.find(entry)?;
+        }
+    }
     let mut weights = Weights::zeros(Arc::clone(model.layout()));
     for entry in model.layout().entries() {
         let to = &mut weights.values[entry.range()];
@@ -68,6 +79,9 @@ pub(crate) fn transfer(
 
 pub(crate) fn adopt(model: &Model, published: &Weights) -> Result<Weights, Error> {
     let source = Source::new(model, published);
+    for entry in model.layout().entries() {
+        source.find(entry)?;
+    }
     let mut weights = Weights::zeros(Arc::clone(model.layout()));
     for entry in model.layout().entries() {
         source.copy(entry, &mut weights.values[entry.range()])?;
@@ -124,13 +138,19 @@ impl<'a> Source<'a> {
         self.tensors.get(&entry.name).copied()
     }
 
-    fn copy(&self, entry: &Entry, to: &mut [f32]) -> Result<(), weights::Error> {
+    /// The tensor of this name, which has this shape.
+    fn find(&self, entry: &Entry) -> Result<&'a Entry, weights::Error> {
         let name = || entry.name.clone();
         let found = self.get(entry).ok_or_else(|| weights::Error::Missing { name: name() })?;
         if found.shape != entry.shape {
             let (found, expected) = (found.shape.clone(), entry.shape.clone());
             return Err(weights::Error::Shape { name: name(), found, expected });
         }
+        Ok(found)
+    }
+
+    fn copy(&self, entry: &Entry, to: &mut [f32]) -> Result<(), weights::Error> {
+        let found = self.find(entry)?;
         to.copy_from_slice(&self.weights.values[found.range()]);
         Ok(())
     }

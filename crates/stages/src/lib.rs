@@ -6,7 +6,10 @@
 pub mod stage;
 
 pub mod evaluate;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 pub mod finetune;
+pub mod gauge;
 pub mod interpolate;
 pub mod prepare;
 pub mod pretrain;
@@ -19,5 +22,6 @@ pub mod front_door;
 pub mod rows;
 
 mod checkpoint;
+mod data_files;
 mod group;
 mod task_inputs;

@@ -1,14 +1,15 @@
 //! `samebasin prepare`: tasks and corpora as artifacts, so that every later stage reads the same rows.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use store::Media;
 use tasks::{Examples, Task, corpus, glyphs, roles, table};
 
-use crate::stage::{Failure, Inputs, Session, Stage, Work};
+use crate::data_files;
+use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 
 /// Make a task or a corpus ready for the other stages
 ///
@@ -76,6 +77,10 @@ pub struct Table {
     #[arg(long, env = "SAMEBASIN_DATA", default_value = ".", value_name = "FOLDER")]
     #[serde(skip)]
     pub root: PathBuf,
+    /// Take the files from `fetch dataset` results instead (refs or keys)
+    #[arg(long, num_args = 1.., value_name = "REF")]
+    #[serde(skip)]
+    pub data: Vec<Source>,
     /// The specification and the digests of the files, as they stand in the recipe
     #[arg(skip)]
     pub content: Content,
@@ -100,6 +105,10 @@ pub struct Corpus {
     #[arg(long, env = "SAMEBASIN_DATA", default_value = ".", value_name = "FOLDER")]
     #[serde(skip)]
     pub root: PathBuf,
+    /// Take the files from `fetch dataset` results instead (refs or keys)
+    #[arg(long, num_args = 1.., value_name = "REF")]
+    #[serde(skip)]
+    pub data: Vec<Source>,
     /// Digests of the files, as they stand in the recipe
     #[arg(skip)]
     pub content: Content,
@@ -114,44 +123,34 @@ pub struct Content {
     pub files: BTreeMap<String, String>,
 }
 
-impl Content {
-    fn add(&mut self, root: &Path, name: &str) -> Result<(), Failure> {
-        let bytes = read(&root.join(name))?;
-        self.files.insert(name.to_owned(), blake3::hash(&bytes).to_string());
-        Ok(())
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::Input(format!("cannot read {}: {error}", path.display())))
-}
-
-fn read_text(path: &Path) -> Result<String, Failure> {
-    String::from_utf8(read(path)?)
-        .map_err(|error| Failure::Input(format!("{} is not UTF-8: {error}", path.display())))
-}
-
 impl Stage for Prepare {
     const NAME: &'static str = "prepare";
     const VERSION: u32 = 1;
 
-    fn resolve(&mut self, _session: &Session) -> Result<Inputs, Failure> {
+    fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
+        let mut inputs = Inputs::default();
         match &mut self.kind {
             Kind::Roles(_) | Kind::Glyphs(_) => {}
             Kind::Table(table) => {
-                table.content.specification = read_text(&table.spec)?;
-                let spec = parse(table)?;
-                for name in spec.files() {
-                    table.content.add(&table.root, &name)?;
+                let specification = data_files::read(&table.spec)?;
+                table.content.specification =
+                    data_files::utf8(&table.spec.display().to_string(), specification)?;
+                let files = parse(table)?.files();
+                let names = files.iter().map(String::as_str);
+                match table.data.as_slice() {
+                    [] => table.content.files = data_files::digests(&table.root, names)?,
+                    data => data_files::add(&mut inputs, session, data, names)?,
                 }
             }
             Kind::Corpus(corpus) => {
-                for name in corpus.train.iter().chain(&corpus.held_out) {
-                    corpus.content.add(&corpus.root, name)?;
+                let names = corpus.train.iter().chain(&corpus.held_out).map(String::as_str);
+                match corpus.data.as_slice() {
+                    [] => corpus.content.files = data_files::digests(&corpus.root, names)?,
+                    data => data_files::add(&mut inputs, session, data, names)?,
                 }
             }
         }
-        Ok(Inputs::default())
+        Ok(inputs)
     }
 
     fn versions(&self) -> BTreeMap<&'static str, u32> {
@@ -180,7 +179,8 @@ impl Stage for Prepare {
                 publish_task(work, &glyphs::task(&parameters)?)
             }
             Kind::Table(table) => {
-                let read = parse(table)?.read(&table.root)?;
+                let read =
+                    parse(table)?.read_with(|name| data_files::bytes(work, &table.root, name))?;
                 work.fact("overlap_with_train", &read.overlap)?;
                 publish_task(work, &read.task)
             }
@@ -197,13 +197,13 @@ fn parse(table: &Table) -> Result<table::Spec, Failure> {
 
 impl Corpus {
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
-        let texts = |names: &[String]| -> Result<Vec<String>, Failure> {
-            names.iter().map(|name| read_text(&self.root.join(name))).collect()
+        let texts = |work: &Work<'_>, names: &[String]| -> Result<Vec<String>, Failure> {
+            names.iter().map(|name| data_files::text(work, &self.root, name)).collect()
         };
-        let train = texts(&self.train)?;
+        let train = texts(work, &self.train)?;
         let tokenizer = corpus::train_tokenizer(&train, self.vocabulary)?;
         let train = corpus::tokenize(tokenizer.as_bytes(), &train)?;
-        let mut held_out = corpus::tokenize(tokenizer.as_bytes(), &texts(&self.held_out)?)?;
+        let mut held_out = corpus::tokenize(tokenizer.as_bytes(), &texts(work, &self.held_out)?)?;
         held_out.truncate(self.held_out_tokens);
         work.fact("train_tokens", train.tokens.len())?;
         work.fact("held_out_tokens", held_out.tokens.len())?;

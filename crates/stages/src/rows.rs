@@ -22,6 +22,76 @@ tables::rows! {
 }
 
 tables::rows! {
+    /// What the tables of all ladders have in common.
+    pub struct LadderPoint in "ladder" {
+        /// Optimiser steps taken.
+        pub step: u64,
+        /// Tokens (or dense examples) seen; 0 where nothing tells.
+        pub tokens: u64,
+    }
+}
+
+tables::rows! {
+    /// What the tables of all ladders with losses have in common.
+    pub struct LossPoint in "ladder" {
+        /// Optimiser steps taken.
+        pub step: u64,
+        /// Tokens (or dense examples) seen; 0 where nothing tells.
+        pub tokens: u64,
+        /// Loss on text that is never trained on (nats).
+        pub held_out_loss: f64,
+        /// Accuracy on the same text, 0 to 1.
+        pub held_out_accuracy: f64,
+        /// Object id of the checkpoint's safetensors file.
+        pub checkpoint: String,
+    }
+}
+
+tables::rows! {
+    /// A row for each checkpoint of a ladder that was measured on a text.
+    pub struct GaugedRow in "ladder" {
+        /// Optimiser steps taken (tokens seen, where names do not count steps).
+        pub step: u64,
+        /// Tokens seen; 0 where nothing tells.
+        pub tokens: u64,
+        /// Loss of the model's own objective on the text (nats).
+        pub held_out_loss: f64,
+        /// Accuracy of the same predictions, 0 to 1.
+        pub held_out_accuracy: f64,
+        /// Loss above the floor of the fitted power law (nats); none where no law could be fitted.
+        pub to_go: Option<f64>,
+        /// Lower end of its 95 % interval.
+        pub to_go_lower: Option<f64>,
+        /// Upper end of its 95 % interval.
+        pub to_go_upper: Option<f64>,
+        /// Object id of the checkpoint's safetensors file.
+        pub checkpoint: String,
+    }
+}
+
+tables::rows! {
+    /// A row for each checkpoint of a fetched ladder.
+    pub struct RungRow in "rungs" {
+        /// Optimiser steps taken (tokens seen, where names do not count steps).
+        pub step: u64,
+        /// Tokens seen; 0 where nothing tells.
+        pub tokens: u64,
+        /// Branch, tag or repository.
+        pub name: String,
+        /// Repository.
+        pub repository: String,
+        /// Commit.
+        pub commit: String,
+        /// BLAKE3 of the tensors' names, shapes and values.
+        pub contents: String,
+        /// Euclidean distance of the weights from the rung before; none for the first.
+        pub distance_from_last: Option<f64>,
+        /// Object id of the checkpoint's safetensors file.
+        pub checkpoint: String,
+    }
+}
+
+tables::rows! {
     /// A row for each logged step of a fine-tuning run.
     pub struct CurveRow in "curve" {
         /// Optimiser steps taken.

@@ -120,6 +120,23 @@ impl Store {
         Ok((object, bytes))
     }
 
+    /// Stores a copy of a file from elsewhere, piece by piece. Returns the id and the number of bytes.
+    ///
+    /// # Errors
+    /// As [`put`](Store::put), and a failure to read the file.
+    pub fn put_file(&self, path: &Path) -> Result<(ObjectId, u64), Error> {
+        let mut file = File::open(path).map_err(Error::reading(path))?;
+        let mut piece = vec![0; 1 << 22];
+        self.put_stream(|sink| {
+            loop {
+                match file.read(&mut piece).map_err(Error::reading(path))? {
+                    0 => return Ok(()),
+                    n => sink.write(&piece[..n])?,
+                }
+            }
+        })
+    }
+
     /// Is there a file of this name? Says nothing of what is in it.
     #[must_use]
     pub fn has(&self, object: &ObjectId) -> bool {

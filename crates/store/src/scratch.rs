@@ -35,18 +35,34 @@ impl Store {
 }
 
 impl Scratch {
+    /// Where a file lies that its writer fills piece by piece and checks by means of its own, such as a download. The
+    /// folder exists then; the file may not.
+    ///
+    /// # Errors
+    /// When `name` is not the name of a file, or the folder cannot be made.
+    pub fn path(&self, name: &str) -> Result<PathBuf, Error> {
+        names::scratch(name)?;
+        self.make_folder()?;
+        Ok(self.folder.join(name))
+    }
+
     /// Writes a file, over what was there: after a kill at any instant there is either the old content or the new.
     ///
     /// # Errors
     /// When `name` is not the name of a file, or writing fails; the old content stays then.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         names::scratch(name)?;
+        self.make_folder()?;
+        let digest = ObjectId::of(bytes);
+        files::replace(&self.folder.join(name), &[digest.as_bytes(), bytes], Access::Writable)
+    }
+
+    fn make_folder(&self) -> Result<(), Error> {
         if !self.folder.is_dir() {
             files::create_folder(&self.folder)?;
             files::create(&self.folder.join(SINCE), b"", Access::Writable)?;
         }
-        let digest = ObjectId::of(bytes);
-        files::replace(&self.folder.join(name), &[digest.as_bytes(), bytes], Access::Writable)
+        Ok(())
     }
 
     /// The content of a file; `None` where there is none or it is not what was written.
@@ -109,9 +125,11 @@ mod tests {
         scratch.write("state", b"step 1").unwrap();
         scratch.write("state", b"step 2").unwrap();
         scratch.write("empty", b"").unwrap();
+        fs::write(scratch.path("part").unwrap(), b"half a file").unwrap();
         let again = store.scratch("finetune", &sample::input(1).from).unwrap();
         assert_eq!(again.read("state").unwrap().unwrap(), b"step 2");
         assert_eq!(again.read("empty").unwrap().unwrap(), b"");
+        assert_eq!(fs::read(again.path("part").unwrap()).unwrap(), b"half a file");
         let other = store.scratch("finetune", &sample::input(2).from).unwrap();
         assert_eq!(other.read("state").unwrap(), None);
         scratch.remove("empty").unwrap();
@@ -150,6 +168,7 @@ mod tests {
         let scratch = store.scratch("finetune", &sample::input(1).from).unwrap();
         for name in ["", "..", "a/b", "/etc/passwd", ".tmp-1-1", "a\0"] {
             assert!(scratch.write(name, b"").is_err() && scratch.read(name).is_err(), "{name:?}");
+            assert!(scratch.path(name).is_err(), "{name:?}");
         }
     }
 }

@@ -9,8 +9,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 pub(crate) struct TokenizerFile<'a, W> {
     /// All words, in order of their ids.
     pub(crate) vocabulary: &'a [W],
-    /// Special tokens: this many of the first words.
-    pub(crate) n_special: usize,
+    /// Ids of the special tokens, ascending.
+    pub(crate) special: Vec<usize>,
     /// How a word becomes tokens.
     pub(crate) kind: Kind,
 }
@@ -20,9 +20,12 @@ pub(crate) struct TokenizerFile<'a, W> {
 pub(crate) enum Kind {
     /// Split at spaces, a token each, `[CLS]` in front.
     Words,
-    /// BERT's (Devlin et al. 2019): lower case, split at spaces and punctuation, then into the longest pieces that are
-    /// known; `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`.
-    WordPieces,
+    /// BERT's (Devlin et al. 2019): lower case or not, split at spaces and punctuation, then into the longest pieces
+    /// that are known; `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`.
+    WordPieces {
+        /// Whether letters become small and lose their accents.
+        lowercase: bool,
+    },
 }
 
 impl<W: AsRef<str>> TokenizerFile<'_, W> {
@@ -42,7 +45,7 @@ impl<W: AsRef<str>> TokenizerFile<'_, W> {
                 vec![cls],
                 None,
             ),
-            Kind::WordPieces => {
+            Kind::WordPieces { lowercase } => {
                 let single = vec![Piece::special(cls, 0), Piece::text("A", 0), Piece::special(sep, 0)];
                 let mut pair = single.clone();
                 pair.extend([Piece::text("B", 1), Piece::special(sep, 1)]);
@@ -50,7 +53,7 @@ impl<W: AsRef<str>> TokenizerFile<'_, W> {
                     clean_text: true,
                     handle_chinese_chars: true,
                     strip_accents: None,
-                    lowercase: true,
+                    lowercase,
                 };
                 let decoder = Decoder::WordPiece { prefix: "##", cleanup: true };
                 (
@@ -67,7 +70,7 @@ impl<W: AsRef<str>> TokenizerFile<'_, W> {
         let unk_token = "[UNK]";
         let model = match self.kind {
             Kind::Words => Model::WordLevel { vocab, unk_token },
-            Kind::WordPieces => Model::WordPiece {
+            Kind::WordPieces { .. } => Model::WordPiece {
                 unk_token,
                 continuing_subword_prefix: "##",
                 max_input_chars_per_word: 100,
@@ -78,10 +81,10 @@ impl<W: AsRef<str>> TokenizerFile<'_, W> {
             version: "1.0",
             truncation: None,
             padding: None,
-            added_tokens: (self.vocabulary[..self.n_special].iter().enumerate())
-                .map(|(id, content)| AddedToken {
+            added_tokens: (self.special.iter())
+                .map(|&id| AddedToken {
                     id,
-                    content: content.as_ref(),
+                    content: self.vocabulary[id].as_ref(),
                     single_word: false,
                     lstrip: false,
                     rstrip: false,

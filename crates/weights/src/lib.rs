@@ -11,6 +11,7 @@ mod tensors;
 pub mod distance;
 pub mod interpolate;
 pub mod merges;
+pub mod shards;
 pub mod soups;
 pub mod stored;
 
@@ -67,6 +68,12 @@ pub enum Error {
         index: usize,
         /// NaN or an infinity.
         value: f32,
+    },
+    /// A sharded checkpoint whose files are not what its index says.
+    #[error("the index of the shards: {reason}")]
+    Index {
+        /// Which tensor and which file, and what is wrong with them.
+        reason: String,
     },
     /// Two sets of weights name different tensors.
     #[error("these weights differ in structure: {reason}")]

@@ -150,15 +150,18 @@ pub(crate) fn in_file_order(layout: &Layout) -> Vec<&Entry> {
 /// Never: a layout's entries have different names, and lie back to back.
 #[must_use]
 pub(crate) fn header(layout: &Layout) -> Vec<u8> {
+    header_of(in_file_order(layout).into_iter().map(|entry| (&*entry.name, Dtype::F32, &*entry.shape)))
+}
+
+/// As [`header`], for tensors of any type that lie in this order.
+pub(crate) fn header_of<'a>(tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize])>) -> Vec<u8> {
     let mut end = 0;
-    let tensors = in_file_order(layout)
-        .into_iter()
-        .map(|entry| {
+    let tensors = tensors
+        .map(|(name, dtype, shape)| {
             let start = end;
-            end += 4 * entry.len;
-            let info =
-                TensorInfo { dtype: Dtype::F32, shape: entry.shape.clone(), data_offsets: (start, end) };
-            (entry.name.clone(), info)
+            end += shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            let info = TensorInfo { dtype, shape: shape.to_vec(), data_offsets: (start, end) };
+            (name.to_owned(), info)
         })
         .collect();
     // One metadata entry at most: more are written in hash order. `format` is what transformers asks for.

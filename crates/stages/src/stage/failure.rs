@@ -48,6 +48,10 @@ pub enum Failure {
     /// A table could not be written or read.
     #[error(transparent)]
     Table(#[from] tables::Error),
+    /// The hub, a mirror of it or its cache did not give what was asked for.
+    #[cfg(feature = "fetch")]
+    #[error(transparent)]
+    Hub(#[from] hub::Error),
     /// Input or output outside the store.
     #[error("{what}: {source}")]
     Io {
@@ -71,6 +75,12 @@ impl Failure {
             Self::Learn(learn::Error::Parameter { .. } | learn::Error::TooFewExamples { .. }) => {
                 ExitStatus::Usage
             }
+            #[cfg(feature = "fetch")]
+            Self::Hub(error) => match error {
+                hub::Error::Name { .. } | hub::Error::Setting { .. } => ExitStatus::Usage,
+                hub::Error::Network { .. } | hub::Error::Io { .. } => ExitStatus::Failed,
+                _ => ExitStatus::Input,
+            },
             Self::Store(
                 store::Error::NoOutput { .. }
                 | store::Error::MissingObject { .. }

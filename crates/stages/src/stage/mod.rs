@@ -97,7 +97,7 @@ fn run<S: Stage>(mut stage: S, flags: &Flags) -> Result<(), Failure> {
 }
 
 /// The recipe of a stage with its defaults written out.
-fn recipe<S: Stage>(stage: &S, inputs: &Inputs) -> Result<Recipe, Failure> {
+pub(crate) fn recipe<S: Stage>(stage: &S, inputs: &Inputs) -> Result<Recipe, Failure> {
     let versions: serde_json::Map<String, serde_json::Value> =
         stage.versions().into_iter().map(|(name, version)| (name.to_owned(), version.into())).collect();
     let serde_json::Value::Object(mut parameters) = serde_json::to_value(stage)? else {

@@ -12,6 +12,15 @@ pub struct Meter(ProgressBar);
 impl Meter {
     /// A meter of `total` units, shown only if `visible` and stderr is a terminal.
     pub(super) fn new(visible: bool, what: impl Into<Cow<'static, str>>, total: u64) -> Self {
+        Self::of(visible, what, total, "{pos}/{len} {per_sec:.dim} {eta} left {msg}")
+    }
+
+    /// As [`Meter::new`], of bytes.
+    pub(super) fn of_bytes(visible: bool, what: impl Into<Cow<'static, str>>, total: u64) -> Self {
+        Self::of(visible, what, total, "{bytes}/{total_bytes} {bytes_per_sec:.dim} {eta} left {msg}")
+    }
+
+    fn of(visible: bool, what: impl Into<Cow<'static, str>>, total: u64, numbers: &str) -> Self {
         let bar = ProgressBar::with_draw_target(
             Some(total),
             match visible && std::io::stderr().is_terminal() {
@@ -19,8 +28,8 @@ impl Meter {
                 false => ProgressDrawTarget::hidden(),
             },
         );
-        let template = "{prefix:>12} {wide_bar:.cyan/dim} {pos}/{len} {per_sec:.dim} {eta} left {msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        let template = format!("{{prefix:>12}} {{wide_bar:.cyan/dim}} {numbers}");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars("━━─"));
         }
         bar.set_prefix(what);
@@ -34,6 +43,12 @@ impl Meter {
         if !self.0.is_hidden() && done.is_multiple_of(16) {
             self.0.set_message(message());
         }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.0.position()
     }
 
     /// One unit more.

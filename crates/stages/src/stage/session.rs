@@ -37,6 +37,19 @@ impl Session {
         Meter::new(!self.quiet, what, total)
     }
 
+    /// A progress meter of bytes.
+    #[must_use]
+    pub fn byte_meter(&self, what: impl Into<Cow<'static, str>>, bytes: u64) -> Meter {
+        Meter::of_bytes(!self.quiet, what, bytes)
+    }
+
+    /// Says something on stderr that a person should know and that is no failure.
+    pub fn warn(&self, words: &str) {
+        if !self.quiet {
+            eprintln!("note: {words}");
+        }
+    }
+
     /// A pool of this session's threads, or nothing where one thread is all there is.
     ///
     /// # Errors
@@ -208,6 +221,21 @@ impl Work<'_> {
         write: impl FnOnce(&mut Sink) -> Result<(), Failure>,
     ) -> Result<ObjectId, Failure> {
         let (object, bytes) = self.session.store.put_stream(write)?;
+        self.outputs.insert(role.into(), Output { object, bytes, media });
+        Ok(object)
+    }
+
+    /// Publishes a file that lies outside the store's objects: an input of the work, or a part of its scratch.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] if the file cannot be read, or the object not be written.
+    pub fn publish_file(
+        &mut self,
+        role: impl Into<String>,
+        media: Media,
+        path: &std::path::Path,
+    ) -> Result<ObjectId, Failure> {
+        let (object, bytes) = self.session.store.put_file(path)?;
         self.outputs.insert(role.into(), Output { object, bytes, media });
         Ok(object)
     }

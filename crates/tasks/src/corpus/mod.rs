@@ -11,7 +11,7 @@ mod wordpiece;
 
 pub use segments::Source;
 pub use text::{Text, tokenize};
-pub use wordpiece::train_tokenizer;
+pub use wordpiece::{tokenizer_of_vocabulary, train_tokenizer};
 
 /// Changes whenever the same files and parameters yield another tokenizer, other tokens or other batches.
 pub const VERSION: u32 = 1;

@@ -26,7 +26,8 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Parameter`] if `length` leaves no room for text, `masking` is out of range or a text is empty;
-    /// [`Error::Tokenizer`] if the tokenizer lacks one of `[CLS]`, `[SEP]` and `[MASK]`, or did not make the texts.
+    /// [`Error::Tokenizer`] if the tokenizer lacks one of `[CLS]`, `[SEP]` and `[MASK]` (RoBERTa's `<s>`, `</s>`,
+    /// `<mask>`), or did not make the texts.
     pub fn new(
         train: Text,
         held_out: Text,
@@ -43,11 +44,12 @@ impl Source {
             });
         }
         let tokenizer = parse(tokenizer_json)?;
-        let id = |name: &str| {
-            let missing = || Error::Tokenizer { reason: format!("it has no `{name}`") };
-            tokenizer.token_to_id(name).ok_or_else(missing)
+        // BERT's names, or RoBERTa's.
+        let id = |name: &str, other: &str| {
+            let missing = || Error::Tokenizer { reason: format!("it has neither `{name}` nor `{other}`") };
+            tokenizer.token_to_id(name).or_else(|| tokenizer.token_to_id(other)).ok_or_else(missing)
         };
-        let (cls, sep, mask) = (id("[CLS]")?, id("[SEP]")?, id("[MASK]")?);
+        let (cls, sep, mask) = (id("[CLS]", "<s>")?, id("[SEP]", "</s>")?, id("[MASK]", "<mask>")?);
         let end = id_end(&tokenizer)?;
         let added = tokenizer.get_added_tokens_decoder().into_iter();
         let mut special: Vec<u32> = added.filter(|(_, token)| token.special).map(|(id, _)| id).collect();

@@ -37,7 +37,10 @@ impl Spec {
     ///
     /// # Errors
     /// As [`Spec::read`], and those of `fetch`.
-    pub fn read_with(&self, fetch: impl Fn(&str) -> Result<Vec<u8>, Error>) -> Result<Prepared, Error> {
+    pub fn read_with<E: From<Error>>(
+        &self,
+        fetch: impl Fn(&str) -> Result<Vec<u8>, E>,
+    ) -> Result<Prepared, E> {
         let mut files = BTreeMap::new();
         for name in self.files() {
             let bytes = fetch(&name)?;
@@ -167,7 +170,7 @@ mod tests {
     const VAL: &str = "y\ta\nno\tone\nyes\ttwo\nno\tthe CAT\nyes\tfour\n";
 
     fn prepared(spec: &str, train: &str, val: &str) -> Result<Prepared, String> {
-        let fetch = |name: &str| Ok(if name == "train.jsonl" { train } else { val }.as_bytes().to_vec());
+        let fetch = |name: &str| Ok::<_, Error>(if name == "train.jsonl" { train } else { val }.as_bytes().to_vec());
         Spec::parse(spec).and_then(|spec| spec.read_with(fetch)).map_err(|error| error.to_string())
     }
 

@@ -111,7 +111,9 @@ fn run(manifest: &Manifest, manifests: &Manifests, seeds: &BTreeMap<StageKey, u6
     }
     if let Some(ladder) = ladder {
         flatten(&ladder.parameters, "pretraining ", &mut recipe);
-        for (role, inputs) in &ladder.inputs {
+        // The checkpoints that a ladder was made of are what its rungs are, not what its arm is.
+        let described = |role: &&String| !role.starts_with("step-") && *role != "progress";
+        for (role, inputs) in ladder.inputs.iter().filter(|(role, _)| described(role)) {
             let objects: Vec<String> = inputs.iter().map(|input| input.object.short()).collect();
             recipe.insert(format!("pretraining {role}"), objects.join(" "));
         }

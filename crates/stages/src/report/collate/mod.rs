@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 use store::{Input, Manifest, StageKey, Store};
 
-use crate::rows::{LadderRow, MemberRow, PairRow, PathRow};
+use crate::rows::{LossPoint, MemberRow, PairRow, PathRow};
 use crate::stage::Failure;
 use behaviour::Behaviour;
 use group::{Group, Soup};
@@ -122,7 +122,7 @@ fn ladder(store: &Store, manifests: &Manifests) -> Result<Vec<Rung>, Failure> {
     let seeds = lineage::pretraining_seeds(manifests);
     let mut rungs = Vec::new();
     for manifest in manifests.values().filter(|manifest| manifest.outputs.contains_key("ladder")) {
-        let rows = LadderRow::read(&store.map(&manifest.output("ladder")?.object)?)?;
+        let rows = LossPoint::read(&store.map(&manifest.output("ladder")?.object)?)?;
         rungs.extend(rows.into_iter().map(|row| Rung {
             pretraining_seed: seeds.get(&manifest.key).copied().unwrap_or(0),
             step: row.step,

@@ -1,0 +1,331 @@
+//! The hub's interface: from a revision to a commit, from a commit to its files, from a pattern to what there is.
+
+use std::future::Future;
+
+use futures::StreamExt;
+use hf_hub::{HFClient, HFError};
+use reqwest::header::{HeaderMap, LINK};
+
+use crate::{Commit, Error, Kind, RemoteFile, Repository, Settings, names, tree};
+
+/// Bytes of one page of a listing, at most: a thousand files take a quarter of a megabyte.
+const LARGEST_PAGE: usize = 32 << 20;
+
+/// Pages of a listing, at most: a server may point in circles.
+const MOST_PAGES: usize = 1_000;
+
+/// Repositories of a search, at most.
+const MOST_REPOSITORIES: usize = 20_000;
+
+/// A connection to the hub, or to a mirror of it.
+pub struct Hub {
+    pub(crate) settings: Settings,
+    pub(crate) http: reqwest::Client,
+    api: HFClient,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// A branch or a tag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GitRef {
+    /// Its short name: `main`, `step143000`.
+    pub name: String,
+    /// Where it points.
+    pub commit: Commit,
+}
+
+impl Hub {
+    /// Makes ready to ask; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Offline`] if the network is switched off, [`Error::Setting`] for an address that is none.
+    pub fn connect(settings: Settings) -> Result<Self, Error> {
+        if settings.offline {
+            return Err(Error::Offline { what: "the hub".into(), cache: settings.cache });
+        }
+        let wrong = |reason: String| Error::Setting { setting: "HF_ENDPOINT", reason };
+        let address = reqwest::Url::parse(&settings.endpoint)
+            .map_err(|error| wrong(format!("{:?} is no address: {error}", settings.endpoint)))?;
+        if !matches!(address.scheme(), "http" | "https") || address.host().is_none() {
+            return Err(wrong(format!("{:?} does not begin with http:// or https://", settings.endpoint)));
+        }
+        // A redirect to a content server is usual; one that gives up encryption is not.
+        let redirect = reqwest::redirect::Policy::custom(|attempt| {
+            let was_secure = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+            if attempt.previous().len() > 10 {
+                attempt.error("more than ten redirects")
+            } else if was_secure && attempt.url().scheme() != "https" {
+                attempt.error("a redirect from https to another scheme")
+            } else {
+                attempt.follow()
+            }
+        });
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("samebasin/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(settings.timeout)
+            .read_timeout(settings.timeout)
+            .redirect(redirect)
+            .build()
+            .map_err(|error| wrong(chain(&error)))?;
+        let mut api = HFClient::builder()
+            .endpoint(&settings.endpoint)
+            .client(http.clone())
+            .cache_enabled(false)
+            .retry_max_attempts(settings.attempts.saturating_sub(1) as usize)
+            .retry_base_delay(settings.pause);
+        if let Some(token) = &settings.token {
+            api = api.token(token.secret());
+        }
+        let api = api.build().map_err(|error| wrong(error.to_string()))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(Error::io("starting a runtime for the network"))?;
+        Ok(Self { settings, http, api, runtime })
+    }
+
+    /// The server's address.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.settings.endpoint
+    }
+
+    /// The commit that a revision (branch, tag, commit) is now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Denied`], [`Error::Network`], [`Error::Answer`].
+    pub fn commit(&self, repository: &Repository, revision: &str) -> Result<Commit, Error> {
+        if let Ok(commit) = Commit::new(revision) {
+            return Ok(commit);
+        }
+        names::revision(revision)?;
+        let what = format!("{repository} at revision `{revision}`");
+        let (owner, name) = hf_hub::split_id(repository.id());
+        let sha = self.wait(async {
+            match repository.kind() {
+                Kind::Model => {
+                    self.api.model(owner, name).info().revision(revision).send().await.map(|info| info.sha)
+                }
+                Kind::Dataset => {
+                    self.api.dataset(owner, name).info().revision(revision).send().await.map(|info| info.sha)
+                }
+            }
+        });
+        let sha = sha.map_err(|error| self.explain(&what, &error))?;
+        sha.as_deref().and_then(|sha| Commit::new(sha).ok()).ok_or_else(|| Error::Answer {
+            what,
+            reason: match sha {
+                Some(sha) => format!("{:?} is no commit", sha.chars().take(80).collect::<String>()),
+                None => "it names no commit".into(),
+            },
+        })
+    }
+
+    /// Branches and tags, by name.
+    ///
+    /// # Errors
+    /// As [`Hub::commit`].
+    pub fn refs(&self, repository: &Repository) -> Result<Vec<GitRef>, Error> {
+        let what = format!("the branches and tags of {repository}");
+        let (owner, name) = hf_hub::split_id(repository.id());
+        let refs = self.wait(async {
+            match repository.kind() {
+                Kind::Model => self.api.model(owner, name).list_refs().send().await,
+                Kind::Dataset => self.api.dataset(owner, name).list_refs().send().await,
+            }
+        });
+        let refs = refs.map_err(|error| self.explain(&what, &error))?;
+        let mut found = Vec::new();
+        for git_ref in refs.branches.into_iter().chain(refs.tags) {
+            let senseless = |error: Error| Error::Answer { what: what.clone(), reason: error.to_string() };
+            names::revision(&git_ref.name).map_err(senseless)?;
+            let commit = Commit::new(&git_ref.target_commit).map_err(senseless)?;
+            found.push(GitRef { name: git_ref.name, commit });
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Names of an owner's model repositories that contain `search`, sorted.
+    ///
+    /// # Errors
+    /// As [`Hub::commit`].
+    pub fn models_of(&self, owner: &str, search: &str) -> Result<Vec<String>, Error> {
+        let what = format!("the models of `{owner}`");
+        let listed = self.wait(async {
+            let query = self.api.list_models().author(owner).search(search).limit(MOST_REPOSITORIES).send()?;
+            let mut query = std::pin::pin!(query);
+            let mut found = Vec::new();
+            while let Some(info) = query.next().await {
+                found.push(info?.id);
+            }
+            Ok(found)
+        });
+        let mut listed: Vec<String> = listed.map_err(|error: HFError| self.explain(&what, &error))?;
+        listed.retain(|id| id.starts_with(&format!("{owner}/")) && Repository::new(Kind::Model, id).is_ok());
+        listed.sort();
+        listed.dedup();
+        Ok(listed)
+    }
+
+    /// The files of a commit, with sizes and digests, by path.
+    ///
+    /// # Errors
+    /// As [`Hub::commit`], and [`Error::Path`] for a file that would lie outside any folder it is put into.
+    pub fn files(&self, repository: &Repository, commit: &Commit) -> Result<Vec<RemoteFile>, Error> {
+        let what = format!("the files of {repository} at {commit}");
+        let mut next = Some(format!(
+            "{}/api/{}/{}/tree/{commit}?recursive=true",
+            self.settings.endpoint,
+            repository.kind().plural(),
+            repository.id()
+        ));
+        let mut files = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let Some(address) = next.take() else {
+                files.sort_by(|a: &RemoteFile, b| a.path.cmp(&b.path));
+                if let Some(twice) = files.windows(2).find(|pair| pair[0].path == pair[1].path) {
+                    let reason = format!("`{}` is listed twice", twice[0].path);
+                    return Err(Error::Answer { what, reason });
+                }
+                return Ok(files);
+            };
+            let (headers, body) = self.wait(self.page(&what, &address))?;
+            files.extend(tree::page(repository, &body)?);
+            next = next_page(&headers);
+            // The token goes with the request, so that no other server may be the next.
+            if let Some(next) = next.as_ref().filter(|next| !next.starts_with(&self.settings.endpoint)) {
+                let reason = format!("its next page is said to be at {next}");
+                return Err(Error::Answer { what, reason });
+            }
+        }
+        Err(Error::Answer { what, reason: format!("it has more than {MOST_PAGES} pages") })
+    }
+
+    /// One page of a listing.
+    async fn page(&self, what: &str, address: &str) -> Result<(HeaderMap, Vec<u8>), Error> {
+        let mut response = self.get(what, address, &[]).await?;
+        let headers = response.headers().clone();
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| self.network(what, &chain(&error), 1))? {
+            if body.len() + piece.len() > LARGEST_PAGE {
+                let reason = format!("a page of it is larger than {LARGEST_PAGE} bytes");
+                return Err(Error::Answer { what: what.into(), reason });
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok((headers, body))
+    }
+
+    /// Does the asynchronous part of a call.
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// An answer with a status of success, asked for again while the server is busy or unreachable.
+    pub(crate) async fn get(
+        &self,
+        what: &str,
+        address: &str,
+        headers: &[(&str, String)],
+    ) -> Result<reqwest::Response, Error> {
+        let mut failed = 0;
+        loop {
+            let mut request = self.http.get(address);
+            if let Some(token) = &self.settings.token {
+                request = request.bearer_auth(token.secret());
+            }
+            for (name, value) in headers {
+                request = request.header(*name, value);
+            }
+            let (reason, pause) = match request.send().await {
+                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) if is_busy(response.status().as_u16()) => {
+                    let pause = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+                    (format!("the server answers {}", response.status()), pause)
+                }
+                Ok(response) => return Err(self.refusal(what, response.status().as_u16())),
+                Err(error) if error.is_redirect() || error.is_builder() => {
+                    return Err(Error::Answer { what: what.into(), reason: chain(&error) });
+                }
+                Err(error) => (chain(&error), None),
+            };
+            failed += 1;
+            if failed >= self.settings.attempts {
+                return Err(self.network(what, &reason, failed));
+            }
+            self.pause(failed, pause).await;
+        }
+    }
+
+    /// Waits before the next attempt: as long as the server asks, a minute at most, or twice as long as before.
+    pub(crate) async fn pause(&self, failed: u32, asked: Option<u64>) {
+        let longest = std::time::Duration::from_secs(60);
+        let doubled = self.settings.pause.saturating_mul(1 << (failed - 1).min(10));
+        let pause = asked.map_or(doubled, |seconds| std::time::Duration::from_secs(seconds)).min(longest);
+        tokio::time::sleep(pause).await;
+    }
+
+    pub(crate) fn network(&self, what: &str, reason: &str, attempts: u32) -> Error {
+        Error::Network { what: what.into(), reason: reason.into(), attempts }
+    }
+
+    /// What a status without success means.
+    pub(crate) fn refusal(&self, what: &str, status: u16) -> Error {
+        let what = what.to_owned();
+        match status {
+            404 | 410 => Error::NotFound { what, endpoint: self.settings.endpoint.clone(), status },
+            401 | 403 => Error::Denied {
+                what,
+                status,
+                advice: match self.settings.token {
+                    None => "set HF_TOKEN, and accept the repository's terms on its page if it has some",
+                    Some(_) => "the token in HF_TOKEN may not read it; accept the repository's terms on its page",
+                },
+            },
+            _ => Error::Answer { what, reason: format!("status {status}") },
+        }
+    }
+
+    /// An error of the library, in this crate's terms. Its own words may hold whole pages of a server.
+    fn explain(&self, what: &str, error: &HFError) -> Error {
+        match error {
+            HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } | HFError::EntryNotFound { .. } => {
+                self.refusal(what, 404)
+            }
+            HFError::AuthRequired { .. } => self.refusal(what, 401),
+            HFError::Forbidden { .. } => self.refusal(what, 403),
+            HFError::Http { context } if is_busy(context.status.as_u16()) => {
+                self.network(what, &format!("the server answers {}", context.status), self.settings.attempts)
+            }
+            HFError::Http { context } => self.refusal(what, context.status.as_u16()),
+            HFError::Json(error) => Error::Answer { what: what.into(), reason: error.to_string() },
+            other => {
+                let reason = other.to_string().chars().take(300).collect::<String>();
+                self.network(what, &reason, self.settings.attempts)
+            }
+        }
+    }
+}
+
+/// Whether it may be otherwise in a moment.
+pub(crate) fn is_busy(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
+}
+
+/// An error with its causes: the outermost alone says little more than "it failed".
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// The address of the next page, from the header `Link: <...>; rel="next"`.
+fn next_page(headers: &HeaderMap) -> Option<String> {
+    let link = headers.get(LINK)?.to_str().ok()?;
+    let part = link.split(',').find(|part| part.contains("rel=\"next\""))?;
+    let (_, rest) = part.split_once('<')?;
+    Some(rest.split_once('>')?.0.to_owned())
+}

@@ -1,0 +1,5 @@
+//! `samebasin fetch` as a program of its own.
+
+fn main() -> std::process::ExitCode {
+    stages::stage::main::<stages::fetch::Fetch>()
+}

@@ -1,0 +1,5 @@
+//! `samebasin gauge` as a program of its own.
+
+fn main() -> std::process::ExitCode {
+    stages::stage::main::<stages::gauge::Gauge>()
+}

@@ -1,0 +1,110 @@
+//! Files of data sets as stages pass them on: outputs of `fetch dataset`, inputs of `prepare`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use store::Manifest;
+
+use crate::stage::{Failure, Inputs, Session, Source, Work};
+
+/// The role of a file: its path, with what roles may not hold escaped as in an address.
+pub(crate) fn role(path: &str) -> String {
+    let mut role = "file.".to_owned();
+    for byte in path.bytes() {
+        match byte {
+            b'/' | b'\\' | b'%' => role.push_str(&format!("%{byte:02X}")),
+            _ if byte.is_ascii_graphic() => role.push(byte.into()),
+            _ => role.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    role
+}
+
+/// Adds files of fetched data sets to a stage's inputs: each from the first data set that has it.
+///
+/// # Errors
+/// [`Failure::Input`] naming the files that there are if one is in no data set.
+pub(crate) fn add<'a>(
+    inputs: &mut Inputs,
+    session: &Session,
+    data: &[Source],
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), Failure> {
+    let sets: Vec<Manifest> = data.iter().map(|source| source.manifest(session)).collect::<Result<_, _>>()?;
+    for name in names {
+        let role = role(name);
+        let Some(set) = sets.iter().find(|set| set.outputs.contains_key(&role)) else {
+            let known: Vec<&str> = sets.iter().flat_map(|set| set.outputs.keys()).map(String::as_str).collect();
+            return Err(Failure::Input(format!(
+                "no fetched data set has `{name}` (output `{role}`); there are {}",
+                known.join(", ")
+            )));
+        };
+        inputs.add(&role, set, &role)?;
+    }
+    Ok(())
+}
+
+/// BLAKE3 of files below `root`, by name: what a key knows of files that are not in the store.
+///
+/// # Errors
+/// [`Failure::Input`] naming the file that cannot be read.
+pub(crate) fn digests<'a>(
+    root: &Path,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    names.map(|name| Ok((name.to_owned(), blake3::hash(&read(&root.join(name))?).to_string()))).collect()
+}
+
+/// The bytes of a file: the work's input of that name if it is one, else the one below `root`.
+///
+/// # Errors
+/// [`Failure::Store`] for a corrupt input, [`Failure::Input`] for a file that cannot be read.
+pub(crate) fn bytes(work: &Work<'_>, root: &Path, name: &str) -> Result<Vec<u8>, Failure> {
+    match work.recipe.inputs.contains_key(&role(name)) {
+        true => Ok(work.bytes(&role(name))?.to_vec()),
+        false => read(&root.join(name)),
+    }
+}
+
+/// The text of a file: all of it, or the lines of the column `text` of a Parquet file.
+///
+/// # Errors
+/// As [`bytes`], and [`Failure::Input`] for what is not text.
+pub(crate) fn text(work: &Work<'_>, root: &Path, name: &str) -> Result<String, Failure> {
+    let bytes = bytes(work, root, name)?;
+    if name.ends_with(".parquet") {
+        let columns = tables::read_text_columns(&bytes, &["text"])
+            .map_err(|error| Failure::Input(format!("{name}: {error}")))?;
+        let lines = columns.into_iter().flatten().map(Option::unwrap_or_default);
+        return Ok(lines.map(|line| line + "\n").collect());
+    }
+    utf8(name, bytes)
+}
+
+/// Bytes that are text.
+///
+/// # Errors
+/// [`Failure::Input`] if they are not UTF-8.
+pub(crate) fn utf8(name: &str, bytes: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|error| Failure::Input(format!("{name} is not UTF-8: {error}")))
+}
+
+/// The bytes of a file outside the store.
+///
+/// # Errors
+/// [`Failure::Input`] naming it if it cannot be read.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::Input(format!("cannot read {}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_names() {
+        assert_eq!(role("mnli/train 0%.parquet"), "file.mnli%2Ftrain%200%25.parquet");
+        assert_eq!(role("é"), "file.%C3%A9");
+    }
+}

@@ -1,0 +1,75 @@
+//! A model in a folder, as transformers saves it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use weights::shards::Index;
+
+use super::choice::{Choice, Stored};
+use super::import::{self, Files};
+use crate::stage::{Failure, Work};
+
+/// A model in a folder.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Folder {
+    /// Folder with config.json, weights and tokenizer
+    #[serde(skip)]
+    pub folder: PathBuf,
+    /// Read weights from a pickle file where there is nothing else; nothing in it is executed
+    #[arg(long)]
+    pub allow_pickle: bool,
+    /// BLAKE3 of each file, by name: where the folder lies is not part of the recipe
+    #[arg(skip)]
+    pub files: BTreeMap<String, String>,
+}
+
+impl Folder {
+    /// Hashes the files that will be read.
+    pub(super) fn pin(&mut self) -> Result<(), Failure> {
+        let (files, _) = self.choose()?;
+        for (name, path) in files.iter() {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_mmap_rayon(path).map_err(|source| Failure::Io {
+                what: format!("reading {}", path.display()),
+                source,
+            })?;
+            self.files.insert(name.to_owned(), hasher.finalize().to_string());
+        }
+        Ok(())
+    }
+
+    pub(super) fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
+        let (files, choice) = self.choose()?;
+        import::publish(work, &files, &choice)
+    }
+
+    /// The files to read, in the folder.
+    fn choose(&self) -> Result<(Files, Choice), Failure> {
+        let what = self.folder.display().to_string();
+        let cannot = |error: std::io::Error| Failure::Input(format!("cannot read {what}: {error}"));
+        let mut names = BTreeSet::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(cannot)? {
+            let entry = entry.map_err(cannot)?;
+            if let (true, Ok(name)) = (entry.path().is_file(), entry.file_name().into_string()) {
+                names.insert(name);
+            }
+        }
+        let choice = Choice::of(&what, &names.iter().map(String::as_str).collect(), self.allow_pickle)?;
+        let mut files = Files::default();
+        for name in choice.description.iter().copied().chain([choice.weights.file()]) {
+            files.add(name, self.folder.join(name));
+        }
+        if choice.weights == Stored::Sharded {
+            let index = Index::parse(&files.read(choice.weights.file())?)?;
+            for name in index.files() {
+                if !names.contains(name) {
+                    return Err(Failure::Input(format!("{what} has no {name}, though its index names it")));
+                }
+                files.add(name, self.folder.join(name));
+            }
+        }
+        Ok((files, choice))
+    }
+}

@@ -1,0 +1,311 @@
+//! The checkpoints of one pretraining run, as one ladder.
+
+use std::collections::VecDeque;
+
+use clap::Args;
+use hub::{Commit, Kind, Repository};
+use serde::Serialize;
+use serde_json::Value;
+use store::{Manifest, Media};
+use weights::Stored;
+
+use super::gate::{self, Distances, Finding};
+use super::model::Model;
+use super::origin::Origin;
+use super::pattern::{self, Pattern, Place, Progress};
+use super::{Fetch, Kind as Fetched};
+use crate::pretrain::checkpoint_role;
+use crate::rows::RungRow;
+use crate::stage::{self, Failure, Inputs, Work};
+
+/// The checkpoints of one pretraining run.
+///
+/// Give the name of a known ladder, or where the rungs are and a regular expression that says how far each is.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Ladder {
+    /// A known ladder
+    #[arg(long_help = format!("A known ladder: {}", pattern::PRESETS))]
+    #[serde(skip)]
+    pub name: Option<String>,
+    /// Repository whose branches and tags are the rungs
+    #[arg(long, conflicts_with_all = ["name", "owner"], requires = "matching")]
+    #[serde(skip)]
+    pub repository: Option<String>,
+    /// Owner whose repositories are the rungs
+    #[arg(long, conflicts_with = "name", requires = "matching")]
+    #[serde(skip)]
+    pub owner: Option<String>,
+    /// Regular expression over branches or over `owner/name`, with a group `step` or `tokens`: `^step(?<step>\d+)$`
+    #[arg(long, value_name = "PATTERN")]
+    #[serde(skip)]
+    pub matching: Option<String>,
+    /// Tokens of an optimiser step, where names do not count tokens
+    #[arg(long, default_value_t = 0)]
+    #[serde(skip)]
+    pub tokens_per_step: u64,
+    /// Steps to take of those that are listed [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "STEPS")]
+    #[serde(skip)]
+    pub rungs: Vec<u64>,
+    /// Take a ladder in which one model has several names
+    #[arg(long)]
+    pub allow_duplicates: bool,
+    /// Read weights from pickle files where there is nothing else; nothing in them is executed
+    #[arg(long)]
+    pub allow_pickle: bool,
+    /// The rungs, pinned
+    #[arg(skip)]
+    pub pinned: Vec<Rung>,
+}
+
+/// A checkpoint at a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rung {
+    /// What the hub calls it: a branch, a tag, or a repository.
+    name: String,
+    /// Repository.
+    repository: String,
+    /// Commit.
+    commit: String,
+    /// Optimiser steps.
+    step: u64,
+    /// Tokens seen; 0 where nothing tells.
+    tokens: u64,
+}
+
+impl Ladder {
+    /// Lists the rungs and pins each to a commit.
+    pub(super) fn pin(&mut self) -> Result<(), Failure> {
+        let pattern = self.pattern()?;
+        let origin = Origin::open()?;
+        let mut found = match &pattern.place {
+            Place::Refs(repository) => {
+                let repository = Repository::new(Kind::Model, repository)?;
+                let refs = origin.hub(&format!("a list of the branches of {repository}"))?.refs(&repository)?;
+                let rung = |git_ref: hub::GitRef| {
+                    let Progress { step, tokens } = pattern.progress(&git_ref.name)?;
+                    let (repository, commit) = (repository.id().to_owned(), git_ref.commit.to_string());
+                    Some(Rung { name: git_ref.name, repository, commit, step, tokens })
+                };
+                refs.into_iter().filter_map(rung).collect::<Vec<Rung>>()
+            }
+            Place::Repositories { owner, search } => {
+                let listed = origin.hub(&format!("a list of the models of {owner}"))?.models_of(owner, search)?;
+                let rung = |name: String| {
+                    let Progress { step, tokens } = pattern.progress(&name)?;
+                    Some(Rung { repository: name.clone(), name, commit: String::new(), step, tokens })
+                };
+                listed.into_iter().filter_map(rung).collect()
+            }
+        };
+        found.sort_by(|a, b| (a.step, &a.name).cmp(&(b.step, &b.name)));
+        self.pinned = self.chosen(found, &pattern)?;
+        for rung in self.pinned.iter_mut().filter(|rung| rung.commit.is_empty()) {
+            let repository = Repository::new(Kind::Model, &rung.repository)?;
+            rung.commit = origin.commit(&repository, "main")?.to_string();
+        }
+        Ok(())
+    }
+
+    fn pattern(&self) -> Result<Pattern, Failure> {
+        let place = match (&self.name, &self.repository, &self.owner) {
+            (Some(name), ..) => return Pattern::preset(name),
+            (None, Some(repository), _) => Place::Refs(repository.clone()),
+            (None, None, Some(owner)) => Place::Repositories { owner: owner.clone(), search: String::new() },
+            (None, None, None) => {
+                return Err(Failure::Usage(format!(
+                    "give the name of a ladder ({}), or --repository or --owner with --matching",
+                    pattern::PRESETS
+                )));
+            }
+        };
+        Pattern::new(place, self.matching.as_deref().unwrap_or_default(), self.tokens_per_step)
+    }
+
+    /// Those of `--rungs`, or all.
+    fn chosen(&self, mut found: Vec<Rung>, pattern: &Pattern) -> Result<Vec<Rung>, Failure> {
+        if found.is_empty() {
+            return Err(Failure::Input(format!("nothing at {:?} is a rung: look at the pattern", pattern.place)));
+        }
+        if let Some(twice) = found.windows(2).find(|pair| pair[0].step == pair[1].step) {
+            return Err(Failure::Input(format!(
+                "`{}` and `{}` are both at step {}: a narrower pattern tells them apart",
+                twice[0].name, twice[1].name, twice[0].step
+            )));
+        }
+        if let Some(unknown) = self.rungs.iter().find(|&&step| !found.iter().any(|rung| rung.step == step)) {
+            let steps: Vec<String> = found.iter().map(|rung| rung.step.to_string()).collect();
+            return Err(Failure::Input(format!(
+                "there is no rung at step {unknown}; there are {} rungs: {}",
+                steps.len(),
+                steps.join(", ")
+            )));
+        }
+        if !self.rungs.is_empty() {
+            found.retain(|rung| self.rungs.contains(&rung.step));
+        }
+        Ok(found)
+    }
+
+    pub(super) fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
+        let origin = Origin::open()?;
+        // What the lists say of the files costs nothing: a ladder of copies is refused before a byte of it is fetched.
+        self.refuse(self.listed_duplicates(&origin)?)?;
+
+        let meter = work.session.meter("fetch ladder", self.pinned.len() as u64);
+        let mut models = Vec::with_capacity(self.pinned.len());
+        for rung in &self.pinned {
+            models.push(self.fetch(work, &origin, rung)?);
+            meter.tick();
+        }
+        let contents: Vec<String> = models.iter().map(|model| fact(model, "contents")).collect();
+        let names = self.pinned.iter().map(|rung| rung.name.as_str());
+        let mut findings = gate::duplicates(names.clone().zip(contents.iter().map(String::as_str)));
+        self.refuse(findings.clone())?;
+        self.same_description(work, &models)?;
+
+        let steps: Vec<u64> = self.pinned.iter().map(|rung| rung.step).collect();
+        findings.extend(gate::holes(&steps));
+        let distances = distances(work, &models)?;
+        findings.extend(gate::strays(&names.collect::<Vec<_>>(), &distances));
+        for finding in &findings {
+            work.session.warn(&finding.to_string());
+        }
+        work.fact("findings", &findings)?;
+        self.publish(work, &models, &distances)
+    }
+
+    /// Rungs whose weights are listed with one digest.
+    fn listed_duplicates(&self, origin: &Origin) -> Result<Vec<Finding>, Failure> {
+        let mut digests = Vec::with_capacity(self.pinned.len());
+        for rung in &self.pinned {
+            let repository = Repository::new(Kind::Model, &rung.repository)?;
+            let files = origin.files(&repository, &Commit::new(&rung.commit)?)?;
+            let is_weights = |path: &str| path.ends_with(".safetensors") || path.ends_with(".bin");
+            let of_weights = files.iter().filter(|file| is_weights(&file.path));
+            digests.push(of_weights.map(|file| file.digest.as_str()).collect::<Vec<_>>().join(" "));
+        }
+        let names = self.pinned.iter().map(|rung| rung.name.as_str());
+        // Without weights there is nothing to compare; `Model` says so.
+        let listed = names.zip(digests.iter().map(String::as_str)).filter(|(_, digest)| !digest.is_empty());
+        Ok(gate::duplicates(listed))
+    }
+
+    /// Refuses duplicates unless they are allowed.
+    fn refuse(&self, duplicates: Vec<Finding>) -> Result<(), Failure> {
+        if self.allow_duplicates || duplicates.is_empty() {
+            return Ok(());
+        }
+        let copies: usize = duplicates
+            .iter()
+            .map(|finding| if let Finding::Duplicates { names } = finding { names.len() - 1 } else { 0 })
+            .sum();
+        let named: Vec<String> = duplicates.iter().map(|finding| format!("\n  {finding}")).collect();
+        Err(Failure::Input(format!(
+            "these {} rungs are {} different models: a ladder of copies looks flat whatever is true. Choose others with \
+             --rungs, or take it as it is with --allow-duplicates.{}",
+            self.pinned.len(),
+            self.pinned.len() - copies,
+            named.concat()
+        )))
+    }
+
+    /// One rung, as `fetch model` fetches it: under a key of its own.
+    fn fetch(&self, work: &Work<'_>, origin: &Origin, rung: &Rung) -> Result<Manifest, Failure> {
+        let model = Model {
+            repository: rung.repository.clone(),
+            revision: rung.commit.clone(),
+            commit: rung.commit.clone(),
+            allow_pickle: self.allow_pickle,
+        };
+        let recipe = stage::recipe(&Fetch { kind: Fetched::Model(model.clone()) }, &Inputs::default())?;
+        let manifest = work.session.keyed(recipe, |work| model.run_from(work, origin)).map_err(|failure| match failure {
+            Failure::Input(reason) => Failure::Input(format!("rung {}: {reason}", rung.name)),
+            other => other,
+        })?;
+        // A rung is no input of the ladder: without a name of its own, a clean-up before the ladder's end would take it.
+        work.session.store.set_ref(&format!("rungs/{}", manifest.key), &manifest)?;
+        Ok(manifest)
+    }
+
+    /// Checks that all rungs have one architecture and one tokenizer.
+    fn same_description(&self, work: &Work<'_>, models: &[Manifest]) -> Result<(), Failure> {
+        let Some(first) = models.first() else { return Ok(()) };
+        let shape = |model: &Manifest| -> Result<Value, Failure> { shape(&work.session.bytes(&model.input_of("config")?)?) };
+        let tokenizer = |model: &Manifest| model.outputs.get("tokenizer").map(|output| output.object);
+        let expected = shape(first)?;
+        for (model, rung) in models.iter().zip(&self.pinned) {
+            let what = match () {
+                () if shape(model)? != expected => "architecture (config.json)",
+                () if tokenizer(model) != tokenizer(first) => "tokenizer",
+                () => continue,
+            };
+            return Err(Failure::Input(format!(
+                "rung {} has another {what} than rung {}: they are not checkpoints of one run",
+                rung.name, self.pinned[0].name
+            )));
+        }
+        Ok(())
+    }
+
+    fn publish(&self, work: &mut Work<'_>, models: &[Manifest], distances: &Distances) -> Result<(), Failure> {
+        let mut rows = Vec::with_capacity(models.len());
+        for (index, (rung, model)) in self.pinned.iter().zip(models).enumerate() {
+            let weights = model.input_of("model")?.object;
+            work.adopt(checkpoint_role(rung.step), Media::Safetensors, weights)?;
+            rows.push(RungRow {
+                step: rung.step,
+                tokens: rung.tokens,
+                name: rung.name.clone(),
+                repository: rung.repository.clone(),
+                commit: rung.commit.clone(),
+                contents: fact(model, "contents"),
+                distance_from_last: index.checked_sub(1).map(|before| distances.next[before]),
+                checkpoint: weights.to_string(),
+            });
+        }
+        for role in ["config", "tokenizer"] {
+            if let Some(output) = models.first().and_then(|model| model.outputs.get(role)) {
+                work.adopt(role, output.media, output.object)?;
+            }
+        }
+        work.publish("rungs", Media::Parquet, &RungRow::write(&rows)?)?;
+        Ok(())
+    }
+}
+
+/// A fact of a manifest that is a text.
+fn fact(manifest: &Manifest, name: &str) -> String {
+    manifest.facts.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// What a configuration says of the architecture: all but where it came from and which program wrote it.
+fn shape(config: &[u8]) -> Result<Value, Failure> {
+    const ORIGIN: [&str; 5] = ["_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"];
+    let mut fields: serde_json::Map<String, Value> = serde_json::from_slice(config)
+        .map_err(|error| Failure::Input(format!("config.json is not a JSON object: {error}")))?;
+    fields.retain(|name, _| !ORIGIN.contains(&name.as_str()));
+    Ok(fields.into())
+}
+
+/// Distances between neighbours and between second neighbours.
+fn distances(work: &Work<'_>, models: &[Manifest]) -> Result<Distances, Failure> {
+    let load = |model: &Manifest| -> Result<weights::Weights, Failure> {
+        let bytes = work.session.bytes(&model.input_of("model")?)?;
+        Ok(Stored::parse(&bytes)?.weights()?)
+    };
+    let (mut next, mut skip) = (Vec::new(), Vec::new());
+    // Three models at most are in memory.
+    let mut behind: VecDeque<weights::Weights> = VecDeque::new();
+    for model in models {
+        let here = load(model)?;
+        let distance = |other: &weights::Weights| weights::distance::l2(other, &here);
+        next.extend(behind.back().map(distance).transpose()?);
+        if behind.len() == 2 {
+            skip.push(distance(&behind[0])?);
+            behind.pop_front();
+        }
+        behind.push_back(here);
+    }
+    Ok(Distances { next, skip })
+}
