@@ -162,9 +162,10 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(named(&[0.0, 1.0, 30.0, 3.0, 4.0]), ["c"]);
-        assert_eq!(named(&[30.0, 1.0, 2.0, 3.0, 4.0]), Vec::<String>::new(), "far away, but in order");
+        assert_eq!(named(&[-30.0, 1.0, 2.0, 3.0, 4.0]), Vec::<String>::new(), "far away, but in order");
         assert_eq!(named(&[5.0, 1.0, 2.0, 3.0, 4.5]), ["a"]);
-        assert_eq!(named(&[0.0, 1.0, 2.0, 3.0, 1.5]), ["e"]);
+        // Which of two at the end is out of place cannot be told: both are named.
+        assert_eq!(named(&[0.0, 1.0, 2.0, 3.0, 1.5]), ["d", "e"]);
         assert!(strays(&["a", "b"], &on_a_line(&[0.0, 1.0])).is_empty());
     }
 
