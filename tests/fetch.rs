@@ -74,7 +74,10 @@ fn a_model_of_the_hub_is_fetched_once_and_fine_tuned() {
     let key = fetch(&bench, &server, &["--ref", "m", "model", "lab/tiny"]);
     let manifest = bench.manifest("m");
     assert_eq!(manifest["parameters"]["kind"]["model"]["commit"], commit.as_str());
-    assert_eq!(manifest["outputs"].as_object().unwrap().keys().collect::<Vec<_>>(), ["config", "model", "tokenizer"]);
+    assert_eq!(
+        manifest["outputs"].as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["config", "model", "tokenizer"]
+    );
     assert_eq!(bench.object("m", "model"), bench.object("ladder", "step-20"), "byte for byte");
     let asked: Vec<String> = downloads(&server).into_iter().map(|request| request.target).collect();
     assert!(asked.len() == 3 && asked.iter().all(|target| target.contains(&commit)), "{asked:?}");
@@ -86,7 +89,11 @@ fn a_model_of_the_hub_is_fetched_once_and_fine_tuned() {
 
     // What is pinned is found without a network, what is not says what to do.
     let mut offline = asking(&bench, &server, "fetch");
-    let output = offline.env("HF_HUB_OFFLINE", "1").args(["model", "lab/tiny", "--revision", &commit]).output().unwrap();
+    let output = offline
+        .env("HF_HUB_OFFLINE", "1")
+        .args(["model", "lab/tiny", "--revision", &commit])
+        .output()
+        .unwrap();
     assert_eq!(text(&output.stdout), key);
     let mut offline = asking(&bench, &server, "fetch");
     let output = offline.env("HF_HUB_OFFLINE", "1").args(["model", "lab/tiny"]).output().unwrap();
@@ -111,7 +118,11 @@ fn a_folder_and_the_hub_give_the_same_model() {
     assert_eq!(bench.manifest("f")["facts"]["contents"], bench.manifest("m")["facts"]["contents"]);
     let elsewhere = bench.path("elsewhere");
     std::fs::rename(&folder, &elsewhere).unwrap();
-    assert_eq!(bench.run("fetch", &["folder", &elsewhere.display().to_string()]), key, "the place does not count");
+    assert_eq!(
+        bench.run("fetch", &["folder", &elsewhere.display().to_string()]),
+        key,
+        "the place does not count"
+    );
 
     // The same tensors in two shards are the same model.
     let bytes = std::fs::read(elsewhere.join("model.safetensors")).unwrap();
@@ -213,11 +224,15 @@ fn a_ladder_of_the_hub_is_gauged_fine_tuned_and_reported() {
     let sentences = "the kalo gobel the meru near kona\n\n".replace("the ", "").repeat(40);
     std::fs::write(bench.path("text.txt"), sentences).unwrap();
     let root = bench.path("").display().to_string();
-    bench.run("gauge", &["--ref", "ladder/0", "--ladder", "rungs", "--text", "text.txt", "--root", &root, "--seed", "0"]);
+    bench.run(
+        "gauge",
+        &["--ref", "ladder/0", "--ladder", "rungs", "--text", "text.txt", "--root", &root, "--seed", "0"],
+    );
     let gauged = bench.manifest("ladder/0");
     assert_eq!(bench.object("ladder/0", "step-400"), bench.object("long", "step-400"));
     assert_eq!(gauged["facts"]["held_out_loss"].as_object().unwrap().len(), 5);
-    let read = stages::rows::GaugedRow::read(&std::fs::read(bench.object("ladder/0", "ladder")).unwrap()).unwrap();
+    let read =
+        stages::rows::GaugedRow::read(&std::fs::read(bench.object("ladder/0", "ladder")).unwrap()).unwrap();
     assert_eq!(read.iter().map(|row| row.step).collect::<Vec<_>>(), steps);
     assert_eq!(read[1].tokens, 50 * 2_097_152);
     assert!(read.iter().all(|row| row.held_out_loss.is_finite() && row.to_go.is_some()));
@@ -226,7 +241,18 @@ fn a_ladder_of_the_hub_is_gauged_fine_tuned_and_reported() {
     for step in ["0", "400"] {
         for seed in ["0", "1"] {
             let (checkpoint, run) = (format!("ladder/0:step-{step}"), format!("run/{step}.{seed}"));
-            let arguments = ["--checkpoint", &checkpoint, "--task", "task", "--steps", "5", "--seed", seed, "--ref", &run];
+            let arguments = [
+                "--checkpoint",
+                &checkpoint,
+                "--task",
+                "task",
+                "--steps",
+                "5",
+                "--seed",
+                seed,
+                "--ref",
+                &run,
+            ];
             bench.run("finetune", &arguments);
             let scores = format!("scores/{step}.{seed}");
             bench.run("evaluate", &["--model", &run, "--task", "task", "--ref", &scores]);
@@ -288,13 +314,15 @@ fn holes_strays_and_strangers_are_named() {
     bench.tiny();
     let model = on_a_line(&bench);
     let steps = [1_000, 2_000, 3_000, 5_000, 6_000, 7_000];
-    let content = ladder_of(&bench, &steps, |step| model(if step == 3_000 { 900.0 } else { step as f32 / 100.0 }));
+    let content =
+        ladder_of(&bench, &steps, |step| model(if step == 3_000 { 900.0 } else { step as f32 / 100.0 }));
     let server = Server::start(content, |_, _| None);
     let mut command = asking(&bench, &server, "fetch");
     let output = command.args(["--ref", "l", "ladder", "pythia-1m"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let findings = bench.manifest("l")["facts"]["findings"].clone();
-    let kinds: Vec<&str> = findings.as_array().unwrap().iter().map(|f| f["finding"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> =
+        findings.as_array().unwrap().iter().map(|f| f["finding"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["hole", "stray"], "{findings}");
     assert_eq!((&findings[0]["after"], &findings[1]["name"]), (&3_000.into(), &"step3000".into()));
 
@@ -309,12 +337,18 @@ fn holes_strays_and_strangers_are_named() {
     // Another architecture among the rungs.
     let mut content = ladder_of(&bench, &[1, 2], |step| model(step as f32));
     let mut files = model_files(&bench, "step-20");
-    files[0].1 = String::from_utf8(files[0].1.clone()).unwrap().replace("\"hidden_size\": 16", "\"hidden_size\": 24").into();
+    files[0].1 = String::from_utf8(files[0].1.clone())
+        .unwrap()
+        .replace("\"hidden_size\": 16", "\"hidden_size\": 24")
+        .into();
     files[1].1 = model(4.0);
     add(&mut content, "models/EleutherAI/pythia-1m", "step4", &files);
     let server = Server::start(content, |_, _| None);
     let message = refuses(&bench, &server, INPUT, &["ladder", "pythia-1m"]);
-    assert!(message.contains("rung step4 has another architecture (config.json) than rung step1"), "{message}");
+    assert!(
+        message.contains("rung step4 has another architecture (config.json) than rung step1"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -416,7 +450,9 @@ fn two_at_once_download_once() {
     let bench = Bench::new();
     let (content, _) = hosted(&bench);
     let server = slow(content);
-    let start = || asking(&bench, &server, "fetch").args(["model", "lab/tiny"]).stdout(Stdio::piped()).spawn().unwrap();
+    let start = || {
+        asking(&bench, &server, "fetch").args(["model", "lab/tiny"]).stdout(Stdio::piped()).spawn().unwrap()
+    };
     let both = [start(), start()].map(|child| child.wait_with_output().unwrap());
     assert!(both.iter().all(|output| output.status.success()));
     assert_eq!(both[0].stdout, both[1].stdout);
@@ -445,7 +481,8 @@ fn a_cache_is_read_offline() {
         std::fs::create_dir_all(folder).unwrap();
     }
     std::fs::write(repository.join("refs/main"), &commit).unwrap();
-    let hosted = content.files.iter().filter(|((known, at, _), _)| known == "models/lab/tiny" && *at == commit);
+    let hosted =
+        content.files.iter().filter(|((known, at, _), _)| known == "models/lab/tiny" && *at == commit);
     for ((.., path), file) in hosted {
         use sha1::Digest as _;
         let mut hash = sha1::Sha1::new_with_prefix(format!("blob {}\0", file.bytes.len()));
@@ -478,16 +515,28 @@ fn a_cache_is_read_offline() {
 fn a_data_set_of_the_hub_becomes_a_task() {
     let bench = Bench::new();
     let rows = |from: usize| -> Vec<u8> {
-        (from..from + 40).map(|i| format!("{{\"text\": \"cat {i}\", \"label\": {}}}\n", i % 2)).collect::<String>().into()
+        (from..from + 40)
+            .map(|i| format!("{{\"text\": \"cat {i}\", \"label\": {}}}\n", i % 2))
+            .collect::<String>()
+            .into()
     };
     let mut content = Content::default();
-    let files = [("data/train.jsonl", rows(0)), ("data/dev.jsonl", rows(100)), ("run.py", b"print()".to_vec())];
+    let files =
+        [("data/train.jsonl", rows(0)), ("data/dev.jsonl", rows(100)), ("run.py", b"print()".to_vec())];
     add(&mut content, "datasets/lab/cats", "main", &files);
     let server = Server::start(content, |_, _| None);
     fetch(&bench, &server, &["--ref", "cats", "dataset", "lab/cats", "--file", "data/*.jsonl"]);
     let spec = bench.path("cats.toml");
-    let part = |name: &str, file: &str| format!("[{name}]\nfile = \"data/{file}.jsonl\"\ntext = \"text\"\nlabel = \"label\"\nmap = {{ 0 = \"no\", 1 = \"yes\" }}\n");
-    let text = format!("name = \"cats\"\nlabels = [\"no\", \"yes\"]\n{}{}", part("train", "train"), part("val", "dev"));
+    let part = |name: &str, file: &str| {
+        format!(
+            "[{name}]\nfile = \"data/{file}.jsonl\"\ntext = \"text\"\nlabel = \"label\"\nmap = {{ 0 = \"no\", 1 = \"yes\" }}\n"
+        )
+    };
+    let text = format!(
+        "name = \"cats\"\nlabels = [\"no\", \"yes\"]\n{}{}",
+        part("train", "train"),
+        part("val", "dev")
+    );
     std::fs::write(&spec, &text).unwrap();
     let spec_path = spec.display().to_string();
     bench.run("prepare", &["--ref", "t", "table", &spec_path, "--data", "cats"]);

@@ -9,6 +9,7 @@
 //! | `bad_input` | every way an input can lie has its own message and exit code |
 //! | `fetch` | a hub that fails in every way costs nothing, and ladders that lie are refused |
 //! | `olah` | an independent mirror serves what `fetch` asks for |
+//! | `published` | a study of published checkpoints goes from the hub to the report |
 //! | `command_line` | help, dry runs, exit codes and JSON are what scripts rely on |
 
 mod harness;
@@ -21,5 +22,6 @@ mod fetch;
 mod glyphs;
 mod kills;
 mod olah;
+mod published;
 mod races;
 mod study;

@@ -74,10 +74,13 @@ impl Cache {
                 }
                 let blob = entry.path().canonicalize().map_err(|_| wrong("it links to nothing"))?;
                 if blob.parent() != Some(blobs.as_path()) {
-                    return Err(wrong("it is no link into the repository's blobs, so that nothing vouches for it: copy the folder and fetch that"));
+                    return Err(wrong(
+                        "it is no link into the repository's blobs, so that nothing vouches for it: copy the folder and fetch that",
+                    ));
                 }
                 let digest = blob.file_name().and_then(|name| Digest::parse(name.to_str()?));
-                let digest = digest.ok_or_else(|| wrong("the blob that it links to is not named by a digest"))?;
+                let digest =
+                    digest.ok_or_else(|| wrong("the blob that it links to is not named by a digest"))?;
                 let size = fs::metadata(&blob).map_err(reading)?.len();
                 files.push(CachedFile { file: RemoteFile { path: name, size, digest }, blob });
             }
@@ -90,7 +93,8 @@ impl Cache {
     #[must_use]
     pub fn blob(&self, repository: &Repository, file: &RemoteFile) -> Option<CachedFile> {
         let blob = self.folder(repository).join("blobs").join(file.digest.as_str());
-        let there = fs::symlink_metadata(&blob).is_ok_and(|found| found.is_file() && found.len() == file.size);
+        let there =
+            fs::symlink_metadata(&blob).is_ok_and(|found| found.is_file() && found.len() == file.size);
         there.then(|| CachedFile { file: file.clone(), blob })
     }
 
@@ -181,7 +185,9 @@ mod tests {
         let (_root, cache, repository, folder) = cache();
         let commit = Commit::new(COMMIT).unwrap();
         let snapshot = folder.join("snapshots").join(COMMIT);
-        for (name, target) in [("plain", "/etc/hostname"), ("other", "../../refs/main"), ("gone", "../../blobs/gone")] {
+        for (name, target) in
+            [("plain", "/etc/hostname"), ("other", "../../refs/main"), ("gone", "../../blobs/gone")]
+        {
             let link = snapshot.join(name);
             std::os::unix::fs::symlink(target, &link).unwrap();
             let error = cache.files(&repository, &commit).unwrap_err().to_string();
@@ -189,6 +195,8 @@ mod tests {
             fs::remove_file(&link).unwrap();
         }
         fs::write(snapshot.join("copy.json"), "{}").unwrap();
-        assert!(cache.files(&repository, &commit).unwrap_err().to_string().contains("nothing vouches for it"));
+        assert!(
+            cache.files(&repository, &commit).unwrap_err().to_string().contains("nothing vouches for it")
+        );
     }
 }

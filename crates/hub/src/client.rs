@@ -151,7 +151,8 @@ impl Hub {
     pub fn models_of(&self, owner: &str, search: &str) -> Result<Vec<String>, Error> {
         let what = format!("the models of `{owner}`");
         let listed = self.wait(async {
-            let query = self.api.list_models().author(owner).search(search).limit(MOST_REPOSITORIES).send()?;
+            let query =
+                self.api.list_models().author(owner).search(search).limit(MOST_REPOSITORIES).send()?;
             let mut query = std::pin::pin!(query);
             let mut found = Vec::new();
             while let Some(info) = query.next().await {
@@ -205,7 +206,9 @@ impl Hub {
         let mut response = self.get(what, address, &[]).await?;
         let headers = response.headers().clone();
         let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.network(what, &chain(&error), 1))? {
+        while let Some(piece) =
+            response.chunk().await.map_err(|error| self.network(what, &chain(&error), 1))?
+        {
             if body.len() + piece.len() > LARGEST_PAGE {
                 let reason = format!("a page of it is larger than {LARGEST_PAGE} bytes");
                 return Err(Error::Answer { what: what.into(), reason });
@@ -239,7 +242,10 @@ impl Hub {
             let (reason, pause) = match request.send().await {
                 Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) if is_busy(response.status().as_u16()) => {
-                    let pause = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+                    let pause = response
+                        .headers()
+                        .get("retry-after")
+                        .and_then(|value| value.to_str().ok()?.parse().ok());
                     (format!("the server answers {}", response.status()), pause)
                 }
                 Ok(response) => return Err(self.refusal(what, response.status().as_u16())),
@@ -278,7 +284,9 @@ impl Hub {
                 status,
                 advice: match self.settings.token {
                     None => "set HF_TOKEN, and accept the repository's terms on its page if it has some",
-                    Some(_) => "the token in HF_TOKEN may not read it; accept the repository's terms on its page",
+                    Some(_) => {
+                        "the token in HF_TOKEN may not read it; accept the repository's terms on its page"
+                    }
                 },
             },
             _ => Error::Answer { what, reason: format!("status {status}") },
@@ -288,9 +296,9 @@ impl Hub {
     /// An error of the library, in this crate's terms. Its own words may hold whole pages of a server.
     fn explain(&self, what: &str, error: &HFError) -> Error {
         match error {
-            HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } | HFError::EntryNotFound { .. } => {
-                self.refusal(what, 404)
-            }
+            HFError::RepoNotFound { .. }
+            | HFError::RevisionNotFound { .. }
+            | HFError::EntryNotFound { .. } => self.refusal(what, 404),
             HFError::AuthRequired { .. } => self.refusal(what, 401),
             HFError::Forbidden { .. } => self.refusal(what, 403),
             HFError::Http { context } if is_busy(context.status.as_u16()) => {

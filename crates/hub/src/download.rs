@@ -51,7 +51,13 @@ impl Hub {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), Error> {
         let opening = Error::io(format!("opening {}", to.display()));
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(to).map_err(opening)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(to)
+            .map_err(opening)?;
         let have = file.metadata().map_err(Error::io(format!("reading {}", to.display())))?.len();
         let mut download = Download {
             hub: self,
@@ -139,7 +145,9 @@ impl Download<'_> {
                 self.restart().map_err(Stop::Failed)?;
                 return Err(Stop::Failed(self.size(found)));
             }
-            self.file.write_all(&piece).map_err(|error| Stop::Failed(Error::io(format!("writing {}", self.name))(error)))?;
+            self.file
+                .write_all(&piece)
+                .map_err(|error| Stop::Failed(Error::io(format!("writing {}", self.name))(error)))?;
             self.have += piece.len() as u64;
             progress(self.have);
         }
@@ -169,22 +177,31 @@ impl Download<'_> {
             }
             StatusCode::PARTIAL_CONTENT => {
                 let changed = self.etag.is_some() && etag.is_some() && self.etag != etag;
-                let expected =
-                    format!("bytes {}-{}/{}", self.have, self.remote.size.saturating_sub(1), self.remote.size);
+                let expected = format!(
+                    "bytes {}-{}/{}",
+                    self.have,
+                    self.remote.size.saturating_sub(1),
+                    self.remote.size
+                );
                 if header(CONTENT_RANGE) == Some(expected.as_str()) && !changed {
                     self.etag = etag.or(self.etag.take());
                     return Ok(());
                 }
                 let reason = match changed {
                     true => "its content changed on the way".to_owned(),
-                    false => format!("asked for `{expected}`, got {:?}", header(CONTENT_RANGE).unwrap_or_default()),
+                    false => {
+                        format!("asked for `{expected}`, got {:?}", header(CONTENT_RANGE).unwrap_or_default())
+                    }
                 };
                 self.restart().map_err(Stop::Failed)?;
                 Err(Stop::Interrupted { reason, asked: None })
             }
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 self.restart().map_err(Stop::Failed)?;
-                Err(Stop::Interrupted { reason: "the server has fewer bytes than were received".into(), asked: None })
+                Err(Stop::Interrupted {
+                    reason: "the server has fewer bytes than were received".into(),
+                    asked: None,
+                })
             }
             status if is_busy(status.as_u16()) => Err(Stop::Interrupted {
                 reason: format!("the server answers {status}"),

@@ -39,7 +39,9 @@ pub enum Error {
         cache: PathBuf,
     },
     /// The server has no such thing.
-    #[error("{what}: the server at {endpoint} has no such thing ({status}); look at the name, or set HF_TOKEN if it is private")]
+    #[error(
+        "{what}: the server at {endpoint} has no such thing ({status}); look at the name, or set HF_TOKEN if it is private"
+    )]
     NotFound {
         /// What was asked for.
         what: String,
@@ -97,7 +99,9 @@ pub enum Error {
         found: String,
     },
     /// The right number of bytes, but not these.
-    #[error("{file}: its bytes have {found}, listed is {expected}: they were damaged on the way, or are not what the commit holds")]
+    #[error(
+        "{file}: its bytes have {found}, listed is {expected}: they were damaged on the way, or are not what the commit holds"
+    )]
     Digest {
         /// The file.
         file: String,

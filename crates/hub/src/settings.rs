@@ -59,8 +59,10 @@ impl Settings {
     /// As [`Settings::from_environment`], with `variable` in the place of the environment.
     fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let truth =
-            |name| set(name).is_some_and(|value| matches!(value.to_lowercase().as_str(), "1" | "true" | "yes" | "on"));
+        let truth = |name| {
+            set(name)
+                .is_some_and(|value| matches!(value.to_lowercase().as_str(), "1" | "true" | "yes" | "on"))
+        };
         let home = set("HF_HOME").map_or_else(
             || {
                 let caches = set("XDG_CACHE_HOME").map_or_else(
@@ -74,10 +76,12 @@ impl Settings {
         let cache = set("HF_HUB_CACHE").or_else(|| set("HUGGINGFACE_HUB_CACHE"));
         let timeout = match set("HF_HUB_DOWNLOAD_TIMEOUT") {
             None => 30,
-            Some(seconds) => seconds.trim().parse().ok().filter(|&seconds| seconds > 0).ok_or_else(|| Error::Setting {
-                setting: "HF_HUB_DOWNLOAD_TIMEOUT",
-                reason: format!("{seconds:?} is not a number of seconds"),
-            })?,
+            Some(seconds) => {
+                seconds.trim().parse().ok().filter(|&seconds| seconds > 0).ok_or_else(|| Error::Setting {
+                    setting: "HF_HUB_DOWNLOAD_TIMEOUT",
+                    reason: format!("{seconds:?} is not a number of seconds"),
+                })?
+            }
         };
         let token_file = set("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
         let token = match truth("HF_HUB_DISABLE_IMPLICIT_TOKEN") {

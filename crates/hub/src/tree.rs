@@ -39,8 +39,7 @@ struct Large {
 /// [`Error::Answer`] for what is no listing, [`Error::Path`] for a file that would lie elsewhere.
 pub(crate) fn page(repository: &Repository, body: &[u8]) -> Result<Vec<RemoteFile>, Error> {
     let senseless = |reason: String| Error::Answer { what: format!("the files of {repository}"), reason };
-    let entries: Vec<Entry> =
-        serde_json::from_slice(body).map_err(|error| senseless(error.to_string()))?;
+    let entries: Vec<Entry> = serde_json::from_slice(body).map_err(|error| senseless(error.to_string()))?;
     let mut files = Vec::new();
     for entry in entries {
         names::path(&entry.path).map_err(|why| Error::Path {
@@ -93,7 +92,8 @@ mod tests {
 
     #[test]
     fn listings_that_lie_are_refused() {
-        let entry = |path: &str, oid: &str| format!(r#"[{{"type":"file","oid":"{oid}","size":1,"path":"{path}"}}]"#);
+        let entry =
+            |path: &str, oid: &str| format!(r#"[{{"type":"file","oid":"{oid}","size":1,"path":"{path}"}}]"#);
         let git = "ce013625030ba8dba906f756967f9e9ca394464a";
         read(&entry("a/b.txt", git)).unwrap();
         for path in ["../../etc/passwd", "/etc/passwd", "a/../../b", "a\\\\b", "a//b"] {

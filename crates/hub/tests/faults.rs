@@ -47,7 +47,8 @@ fn download(
     let files = hub.files(&repository, &commit).unwrap();
     let file = files.iter().find(|file| file.path == FILE).unwrap();
     let result = hub.download(&repository, &commit, file, to, &mut |_| {});
-    let requests = server.requests().into_iter().filter(|request| request.target.contains("/resolve/")).collect();
+    let requests =
+        server.requests().into_iter().filter(|request| request.target.contains("/resolve/")).collect();
     (result, requests)
 }
 
@@ -188,7 +189,10 @@ fn busy_servers_are_asked_again_and_given_up_on() {
     }
     let (result, requests) = download(&target.path(), |_, _| Some(Reply::new(503, "busy")));
     let error = result.unwrap_err().to_string();
-    assert!(error.contains("503") && error.contains("tried 3 times") && error.contains("run it again"), "{error}");
+    assert!(
+        error.contains("503") && error.contains("tried 3 times") && error.contains("run it again"),
+        "{error}"
+    );
     assert_eq!((requests.len(), target.len()), (3, 0));
 }
 
@@ -198,7 +202,10 @@ fn refusals_are_final_and_say_what_helps() {
     for (status, words) in [(401, "HF_TOKEN"), (403, "terms"), (404, "no such thing")] {
         let (result, requests) = download(&target.path(), move |_, _| Some(Reply::new(status, bytes())));
         let error = result.unwrap_err().to_string();
-        assert!(error.contains(&status.to_string()) && error.contains(words) && error.contains(FILE), "{error}");
+        assert!(
+            error.contains(&status.to_string()) && error.contains(words) && error.contains(FILE),
+            "{error}"
+        );
         assert_eq!((requests.len(), target.len()), (1, 0), "the body of a refusal is not the file");
     }
 }
@@ -236,7 +243,9 @@ fn a_range_that_is_another_is_begun_anew() {
     let target = Target::new();
     let (result, _) = download(&target.path(), |request, before| match before {
         0 => Some(Reply { cut: Some(60_000), ..serve(&bytes(), None, "\"x\"") }),
-        1 => Some(Reply::new(206, bytes()[..140_000].to_vec()).header("Content-Range", "bytes 0-139999/200000")),
+        1 => Some(
+            Reply::new(206, bytes()[..140_000].to_vec()).header("Content-Range", "bytes 0-139999/200000"),
+        ),
         _ => Some(serve(&bytes(), request.from, "\"x\"")),
     });
     result.unwrap();
@@ -277,7 +286,8 @@ fn a_server_that_is_not_there() {
     let repository = Repository::new(Kind::Model, "a/b").unwrap();
     let error = hub.commit(&repository, "main").unwrap_err().to_string();
     assert!(error.contains("a/b at revision `main`") && !error.contains("secret"), "{error}");
-    let offline = Hub::connect(Settings { offline: true, ..settings.clone() }).map(|_| ()).unwrap_err().to_string();
+    let offline =
+        Hub::connect(Settings { offline: true, ..settings.clone() }).map(|_| ()).unwrap_err().to_string();
     assert!(offline.contains("HF_HUB_OFFLINE"), "{offline}");
     let nonsense = Hub::connect(Settings { endpoint: "ftp://x".into(), ..settings }).map(|_| ()).unwrap_err();
     assert!(nonsense.to_string().starts_with("HF_ENDPOINT: "), "{nonsense}");
@@ -286,12 +296,14 @@ fn a_server_that_is_not_there() {
 #[test]
 fn the_token_goes_to_the_endpoint_alone() {
     let (content, _) = content();
-    let elsewhere = Server::start(Content::default(), |request, _| Some(serve(&bytes(), request.from, "\"x\"")));
+    let elsewhere =
+        Server::start(Content::default(), |request, _| Some(serve(&bytes(), request.from, "\"x\"")));
     let there = format!("http://localhost:{}/blob", elsewhere.address().rsplit(':').next().unwrap());
     let server = Server::start(content, move |request, _| {
         request.target.contains("/resolve/").then(|| Reply::new(302, "").header("Location", there.clone()))
     });
-    let hub = Hub::connect(Settings { token: Some(Token::new("hf_secret".into())), ..settings(&server) }).unwrap();
+    let hub =
+        Hub::connect(Settings { token: Some(Token::new("hf_secret".into())), ..settings(&server) }).unwrap();
     let repository = Repository::new(Kind::Model, "a/b").unwrap();
     let commit = hub.commit(&repository, "main").unwrap();
     let file = hub.files(&repository, &commit).unwrap().into_iter().find(|file| file.path == FILE).unwrap();
@@ -314,7 +326,8 @@ fn listings_that_lie_are_refused() {
         let commit = hub.commit(&repository, "main").unwrap();
         hub.files(&repository, &commit).unwrap_err()
     };
-    let traversal = r#"[{"type":"file","oid":"ce013625030ba8dba906f756967f9e9ca394464a","size":1,"path":"../x"}]"#;
+    let traversal =
+        r#"[{"type":"file","oid":"ce013625030ba8dba906f756967f9e9ca394464a","size":1,"path":"../x"}]"#;
     assert!(matches!(lie(traversal), Error::Path { .. }));
     assert!(matches!(lie("<html>login</html>"), Error::Answer { .. }));
 

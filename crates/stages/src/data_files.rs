@@ -34,7 +34,8 @@ pub(crate) fn add<'a>(
     for name in names {
         let role = role(name);
         let Some(set) = sets.iter().find(|set| set.outputs.contains_key(&role)) else {
-            let known: Vec<&str> = sets.iter().flat_map(|set| set.outputs.keys()).map(String::as_str).collect();
+            let known: Vec<&str> =
+                sets.iter().flat_map(|set| set.outputs.keys()).map(String::as_str).collect();
             return Err(Failure::Input(format!(
                 "no fetched data set has `{name}` (output `{role}`); there are {}",
                 known.join(", ")

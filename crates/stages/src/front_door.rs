@@ -6,7 +6,10 @@ use std::process::{Command, ExitCode};
 
 /// The programs, in the order in which a study uses them.
 const PROGRAMS: &[(&str, &str)] = &[
-    ("fetch", "Fetch models, ladders of checkpoints and data sets from the hub, a mirror, a cache or a folder"),
+    (
+        "fetch",
+        "Fetch models, ladders of checkpoints and data sets from the hub, a mirror, a cache or a folder",
+    ),
     ("prepare", "Make a task or a corpus ready"),
     ("pretrain", "Pretrain a model and keep a ladder of its checkpoints"),
     ("gauge", "Measure how converged each checkpoint of a ladder is"),

@@ -69,7 +69,10 @@ impl Stage for Gauge {
         let mut inputs = Inputs::default();
         let ladder = self.ladder.manifest(session)?;
         if steps(&ladder).is_empty() {
-            return Err(Failure::Input(format!("`{}` has no checkpoints: is it a ladder?", self.ladder.name)));
+            return Err(Failure::Input(format!(
+                "`{}` has no checkpoints: is it a ladder?",
+                self.ladder.name
+            )));
         }
         for role in steps(&ladder).values() {
             inputs.add(role, &ladder, role)?;
@@ -126,7 +129,8 @@ impl Stage for Gauge {
             meter.tick();
             Ok((*step, *input, tally))
         };
-        let mut measured = session.with_threads(|| rungs.par_iter().map(measure).collect::<Result<Vec<_>, _>>())?;
+        let mut measured =
+            session.with_threads(|| rungs.par_iter().map(measure).collect::<Result<Vec<_>, _>>())?;
         measured.sort_by_key(|(step, ..)| *step);
 
         let to_go = self.to_go(work, &measured)?;

@@ -179,8 +179,7 @@ impl Stage for Prepare {
                 publish_task(work, &glyphs::task(&parameters)?)
             }
             Kind::Table(table) => {
-                let read =
-                    parse(table)?.read_with(|name| data_files::bytes(work, &table.root, name))?;
+                let read = parse(table)?.read_with(|name| data_files::bytes(work, &table.root, name))?;
                 work.fact("overlap_with_train", &read.overlap)?;
                 publish_task(work, &read.task)
             }

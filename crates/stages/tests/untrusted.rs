@@ -76,11 +76,14 @@ fn damaged_files_are_answers_or_errors() {
     survive("config.json", &fixture("bert/config.json"), usize::MAX, |bytes| {
         let Ok(text) = std::str::from_utf8(bytes) else { return false };
         let Ok(config) = models::Config::from_json(text) else { return false };
-        let Ok(model) = models::Model::new(config, models::Head::Classification { labels: 3 }) else { return false };
+        let Ok(model) = models::Model::new(config, models::Head::Classification { labels: 3 }) else {
+            return false;
+        };
         model.transfer(&published, 0, 0, 0.02).is_ok()
     });
 
-    let tokenizer = tasks::corpus::train_tokenizer(&["the cat sat on the mat, and the dog sat by the cat"], 60).unwrap();
+    let tokenizer =
+        tasks::corpus::train_tokenizer(&["the cat sat on the mat, and the dog sat by the cat"], 60).unwrap();
     survive("tokenizer.json", tokenizer.as_bytes(), usize::MAX, |bytes| {
         tasks::vocabulary_size(bytes).is_ok()
             && tasks::Encoder::from_tokenizer_json(bytes).is_ok_and(|encoder| {

@@ -125,7 +125,9 @@ mod tests {
             (("a.safetensors", &["body.weight"]), ("b.safetensors", &["body.bias"]));
         assert!(merge(INDEX, &[a]).unwrap_err().contains("`body.bias` is not in b.safetensors"));
         let both: (&str, &[&str]) = ("a.safetensors", &["body.weight", "body.bias"]);
-        assert!(merge(INDEX, &[both]).unwrap_err().contains("`body.bias` lies in a.safetensors and not in b"));
+        assert!(
+            merge(INDEX, &[both]).unwrap_err().contains("`body.bias` lies in a.safetensors and not in b")
+        );
         let other = INDEX.replace("body.bias", "head.bias");
         assert!(merge(&other, &[a, b]).unwrap_err().contains("does not name `body.bias`"));
         for json in ["", "{}", r#"{"weight_map": {}}"#, r#"{"weight_map": {"a": 1}}"#] {

@@ -43,7 +43,14 @@ pub(crate) struct Reply {
 impl Reply {
     /// An answer of this status without faults.
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into(), announce: None, cut: None, silence: Duration::ZERO }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+            announce: None,
+            cut: None,
+            silence: Duration::ZERO,
+        }
     }
 
     /// With one more header.
@@ -101,7 +108,9 @@ impl Content {
             ["api", "models"] => self.search(query),
             ["api", kind, owner, name, "revision", revision] => {
                 match self.resolve(&format!("{kind}/{owner}/{name}"), revision) {
-                    Some(commit) => json(serde_json::json!({ "id": format!("{owner}/{name}"), "sha": commit })),
+                    Some(commit) => {
+                        json(serde_json::json!({ "id": format!("{owner}/{name}"), "sha": commit }))
+                    }
                     None => Reply::new(404, "{}").header("x-error-code", "RevisionNotFound"),
                 }
             }
@@ -115,7 +124,9 @@ impl Content {
                     .collect();
                 json(serde_json::json!({ "branches": branches, "tags": [], "converts": [] }))
             }
-            ["api", kind, owner, name, "tree", commit] => self.tree(&format!("{kind}/{owner}/{name}"), commit),
+            ["api", kind, owner, name, "tree", commit] => {
+                self.tree(&format!("{kind}/{owner}/{name}"), commit)
+            }
             ["datasets", owner, name, "resolve", commit, path @ ..] => {
                 self.file(&format!("datasets/{owner}/{name}"), commit, &path.join("/"), request)
             }
@@ -135,7 +146,8 @@ impl Content {
             query.split('&').find_map(|pair| Some(unescape(pair.strip_prefix(name)?.strip_prefix('=')?)))
         };
         let (author, search) = (value("author").unwrap_or_default(), value("search").unwrap_or_default());
-        let mut ids: Vec<&str> = self.refs.keys().filter_map(|(known, _)| known.strip_prefix("models/")).collect();
+        let mut ids: Vec<&str> =
+            self.refs.keys().filter_map(|(known, _)| known.strip_prefix("models/")).collect();
         ids.dedup();
         let found: Vec<_> = ids
             .into_iter()
@@ -156,7 +168,8 @@ impl Content {
                 });
                 if file.large {
                     let oid = hex(&sha2::Sha256::digest(&file.bytes));
-                    entry["lfs"] = serde_json::json!({ "oid": oid, "size": file.bytes.len(), "pointerSize": 134 });
+                    entry["lfs"] =
+                        serde_json::json!({ "oid": oid, "size": file.bytes.len(), "pointerSize": 134 });
                 }
                 entry
             })
@@ -287,7 +300,10 @@ fn converse(stream: TcpStream, answer: &dyn Fn(&Request) -> Reply) -> std::io::R
         let Some((name, value)) = line.split_once(':') else { continue };
         let value = value.trim().to_owned();
         match name.to_lowercase().as_str() {
-            "range" => request.from = value.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-')?.parse().ok()),
+            "range" => {
+                request.from =
+                    value.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-')?.parse().ok())
+            }
             "if-range" => request.if_range = Some(value),
             "authorization" => request.authorization = Some(value),
             _ => {}
@@ -296,7 +312,8 @@ fn converse(stream: TcpStream, answer: &dyn Fn(&Request) -> Reply) -> std::io::R
     let reply = answer(&request);
     let mut stream = stream;
     let length = reply.announce.unwrap_or(reply.body.len() as u64);
-    let mut head = format!("HTTP/1.1 {} X\r\nContent-Length: {length}\r\nConnection: close\r\n", reply.status);
+    let mut head =
+        format!("HTTP/1.1 {} X\r\nContent-Length: {length}\r\nConnection: close\r\n", reply.status);
     for (name, value) in &reply.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -83,12 +83,17 @@ mod tests {
 
     #[test]
     fn patterns() {
-        for (pattern, path) in
-            [("a/b.txt", "a/b.txt"), ("mnli/*.parquet", "mnli/x-0.parquet"), ("*/train*", "q/train-0"), ("*", "é")]
-        {
+        for (pattern, path) in [
+            ("a/b.txt", "a/b.txt"),
+            ("mnli/*.parquet", "mnli/x-0.parquet"),
+            ("*/train*", "q/train-0"),
+            ("*", "é"),
+        ] {
             assert!(matches(pattern, path), "{pattern} {path}");
         }
-        for (pattern, path) in [("a", "ab"), ("*.parquet", "mnli/x.parquet"), ("m*/t*x", "mnli/train/x"), ("", "a")] {
+        for (pattern, path) in
+            [("a", "ab"), ("*.parquet", "mnli/x.parquet"), ("m*/t*x", "mnli/train/x"), ("", "a")]
+        {
             assert!(!matches(pattern, path), "{pattern} {path}");
         }
     }

@@ -31,10 +31,9 @@ impl Folder {
         let (files, _) = self.choose()?;
         for (name, path) in files.iter() {
             let mut hasher = blake3::Hasher::new();
-            hasher.update_mmap_rayon(path).map_err(|source| Failure::Io {
-                what: format!("reading {}", path.display()),
-                source,
-            })?;
+            hasher
+                .update_mmap_rayon(path)
+                .map_err(|source| Failure::Io { what: format!("reading {}", path.display()), source })?;
             self.files.insert(name.to_owned(), hasher.finalize().to_string());
         }
         Ok(())

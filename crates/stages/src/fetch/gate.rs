@@ -45,7 +45,9 @@ impl fmt::Display for Finding {
             Self::Hole { after, before, missing } => {
                 write!(f, "{missing} rung(s) seem to be missing between steps {after} and {before}")
             }
-            Self::Stray { name, because } => write!(f, "{name} does not lie between its neighbours: {because}"),
+            Self::Stray { name, because } => {
+                write!(f, "{name} does not lie between its neighbours: {because}")
+            }
         }
     }
 }
@@ -61,7 +63,8 @@ pub(super) fn duplicates<'a>(rungs: impl Iterator<Item = (&'a str, &'a str)>) ->
         }
         same.push(name.to_owned());
     }
-    let twice = order.into_iter().filter_map(|identity| names.remove(identity)).filter(|names| names.len() > 1);
+    let twice =
+        order.into_iter().filter_map(|identity| names.remove(identity)).filter(|names| names.len() > 1);
     twice.map(|names| Finding::Duplicates { names }).collect()
 }
 
@@ -97,12 +100,22 @@ pub(super) fn strays(names: &[&str], distances: &Distances) -> Vec<Finding> {
         if n < 3 {
             break;
         }
-        let apart = |own: f64, other: f64| format!("{own:.3} away from the nearer one, which are {other:.3} apart");
+        let apart =
+            |own: f64, other: f64| format!("{own:.3} away from the nearer one, which are {other:.3} apart");
         if index == 0 && next[0] > skip[0] && next[0] > next[1] {
-            found.push(stray(0, format!("{:.3} away from the rung beside it, {:.3} from the one behind that", next[0], skip[0])));
+            found.push(stray(
+                0,
+                format!(
+                    "{:.3} away from the rung beside it, {:.3} from the one behind that",
+                    next[0], skip[0]
+                ),
+            ));
         } else if index == n - 1 && next[n - 2] > skip[n - 3] && next[n - 2] > next[n - 3] {
-            let because =
-                format!("{:.3} away from the rung beside it, {:.3} from the one before that", next[n - 2], skip[n - 3]);
+            let because = format!(
+                "{:.3} away from the rung beside it, {:.3} from the one before that",
+                next[n - 2],
+                skip[n - 3]
+            );
             found.push(stray(index, because));
         } else if index > 0 && index < n - 1 {
             let nearer = next[index - 1].min(next[index]);
@@ -120,7 +133,8 @@ mod tests {
 
     #[test]
     fn names_of_one_model() {
-        let rungs = [("step0", "a"), ("step1", "b"), ("step2", "a"), ("step4", "c"), ("step8", "b"), ("step16", "a")];
+        let rungs =
+            [("step0", "a"), ("step1", "b"), ("step2", "a"), ("step4", "c"), ("step8", "b"), ("step16", "a")];
         let found = duplicates(rungs.into_iter());
         let text: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -134,7 +148,10 @@ mod tests {
     fn gaps_in_a_regular_row() {
         let found = holes(&[0, 1, 2, 4, 8, 16, 1000, 2000, 3000, 5000, 6000, 7000]);
         assert_eq!(found, [Finding::Hole { after: 3000, before: 5000, missing: 1 }]);
-        assert_eq!(holes(&[0, 10, 50, 60])[0].to_string(), "3 rung(s) seem to be missing between steps 10 and 50");
+        assert_eq!(
+            holes(&[0, 10, 50, 60])[0].to_string(),
+            "3 rung(s) seem to be missing between steps 10 and 50"
+        );
         // Log-spaced rungs are no holes, and neither is a change of pace.
         assert!(holes(&[0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 2000, 3000]).is_empty());
         assert!(holes(&[0, 100, 300, 600, 1000, 2000, 6000]).is_empty());
@@ -182,9 +199,8 @@ mod tests {
             }
             places.push(place.clone());
         }
-        let distance = |a: &[f64], b: &[f64]| {
-            a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
-        };
+        let distance =
+            |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
         let apart = |n: usize| places.windows(n + 1).map(|w| distance(&w[0], &w[n])).collect();
         let names: Vec<String> = (0..rungs).map(|rung| rung.to_string()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

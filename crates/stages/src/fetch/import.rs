@@ -47,7 +47,8 @@ impl Files {
     /// All of a small file.
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
         let path = self.path(name)?;
-        let cannot = |error: std::io::Error| Failure::Input(format!("cannot read {}: {error}", path.display()));
+        let cannot =
+            |error: std::io::Error| Failure::Input(format!("cannot read {}: {error}", path.display()));
         let bytes = std::fs::metadata(path).map_err(cannot)?.len();
         if bytes > LARGEST_DESCRIPTION {
             return Err(Failure::Input(format!(
@@ -71,9 +72,9 @@ pub(super) fn publish(work: &mut Work<'_>, files: &Files, choice: &Choice) -> Re
     let (config, fields) = files.object("config.json")?;
     work.publish("config", Media::Json, &config)?;
     work.fact("model_type", fields.get("model_type").unwrap_or(&Value::Null))?;
-    let reads = std::str::from_utf8(&config).map_err(|error| error.to_string()).and_then(|text| {
-        models::Config::from_json(text).map(|_| ()).map_err(|error| error.to_string())
-    });
+    let reads = std::str::from_utf8(&config)
+        .map_err(|error| error.to_string())
+        .and_then(|text| models::Config::from_json(text).map(|_| ()).map_err(|error| error.to_string()));
     if let Err(reason) = reads {
         work.session.warn(&format!("fetched, but no stage here can run it: {reason}"));
     }
@@ -83,7 +84,9 @@ pub(super) fn publish(work: &mut Work<'_>, files: &Files, choice: &Choice) -> Re
             tasks::vocabulary_size(&tokenizer)?;
             work.publish("tokenizer", Media::Json, &tokenizer)?;
         }
-        None => work.session.warn("it has no tokenizer that is read here (tokenizer.json, or a BERT's vocab.txt)"),
+        None => {
+            work.session.warn("it has no tokenizer that is read here (tokenizer.json, or a BERT's vocab.txt)")
+        }
     }
 
     let object = publish_weights(work, files, choice)?;
@@ -152,9 +155,11 @@ fn unpickled(path: &Path) -> Result<Weights, Failure> {
     }
     let mut weights = Weights::zeros(std::sync::Arc::new(layout));
     for (name, tensor) in &tensors {
-        let values = tensor.to_dtype(candle_core::DType::F32).and_then(|tensor| tensor.flatten_all()?.to_vec1());
+        let values =
+            tensor.to_dtype(candle_core::DType::F32).and_then(|tensor| tensor.flatten_all()?.to_vec1());
         let values: Vec<f32> = values.map_err(|error| refused(format!("tensor `{name}`: {error}")))?;
-        let to = weights.tensor_mut(name).ok_or_else(|| refused(format!("tensor `{name}` is there twice")))?;
+        let to =
+            weights.tensor_mut(name).ok_or_else(|| refused(format!("tensor `{name}` is there twice")))?;
         to.copy_from_slice(&values);
     }
     Ok(weights)

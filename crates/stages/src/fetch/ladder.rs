@@ -81,7 +81,8 @@ impl Ladder {
         let mut found = match &pattern.place {
             Place::Refs(repository) => {
                 let repository = Repository::new(Kind::Model, repository)?;
-                let refs = origin.hub(&format!("a list of the branches of {repository}"))?.refs(&repository)?;
+                let refs =
+                    origin.hub(&format!("a list of the branches of {repository}"))?.refs(&repository)?;
                 let rung = |git_ref: hub::GitRef| {
                     let Progress { step, tokens } = pattern.progress(&git_ref.name)?;
                     let (repository, commit) = (repository.id().to_owned(), git_ref.commit.to_string());
@@ -90,7 +91,8 @@ impl Ladder {
                 refs.into_iter().filter_map(rung).collect::<Vec<Rung>>()
             }
             Place::Repositories { owner, search } => {
-                let listed = origin.hub(&format!("a list of the models of {owner}"))?.models_of(owner, search)?;
+                let listed =
+                    origin.hub(&format!("a list of the models of {owner}"))?.models_of(owner, search)?;
                 let rung = |name: String| {
                     let Progress { step, tokens } = pattern.progress(&name)?;
                     Some(Rung { repository: name.clone(), name, commit: String::new(), step, tokens })
@@ -125,7 +127,10 @@ impl Ladder {
     /// Those of `--rungs`, or all.
     fn chosen(&self, mut found: Vec<Rung>, pattern: &Pattern) -> Result<Vec<Rung>, Failure> {
         if found.is_empty() {
-            return Err(Failure::Input(format!("nothing at {:?} is a rung: look at the pattern", pattern.place)));
+            return Err(Failure::Input(format!(
+                "nothing at {:?} is a rung: look at the pattern",
+                pattern.place
+            )));
         }
         if let Some(twice) = found.windows(2).find(|pair| pair[0].step == pair[1].step) {
             return Err(Failure::Input(format!(
@@ -219,10 +224,12 @@ impl Ladder {
             allow_pickle: self.allow_pickle,
         };
         let recipe = stage::recipe(&Fetch { kind: Fetched::Model(model.clone()) }, &Inputs::default())?;
-        let manifest = work.session.keyed(recipe, |work| model.run_from(work, origin)).map_err(|failure| match failure {
-            Failure::Input(reason) => Failure::Input(format!("rung {}: {reason}", rung.name)),
-            other => other,
-        })?;
+        let manifest = work.session.keyed(recipe, |work| model.run_from(work, origin)).map_err(
+            |failure| match failure {
+                Failure::Input(reason) => Failure::Input(format!("rung {}: {reason}", rung.name)),
+                other => other,
+            },
+        )?;
         // A rung is no input of the ladder: without a name of its own, a clean-up before the ladder's end would take it.
         work.session.store.set_ref(&format!("rungs/{}", manifest.key), &manifest)?;
         Ok(manifest)
@@ -231,7 +238,9 @@ impl Ladder {
     /// Checks that all rungs have one architecture and one tokenizer.
     fn same_description(&self, work: &Work<'_>, models: &[Manifest]) -> Result<(), Failure> {
         let Some(first) = models.first() else { return Ok(()) };
-        let shape = |model: &Manifest| -> Result<Value, Failure> { shape(&work.session.bytes(&model.input_of("config")?)?) };
+        let shape = |model: &Manifest| -> Result<Value, Failure> {
+            shape(&work.session.bytes(&model.input_of("config")?)?)
+        };
         let tokenizer = |model: &Manifest| model.outputs.get("tokenizer").map(|output| output.object);
         let expected = shape(first)?;
         for (model, rung) in models.iter().zip(&self.pinned) {
@@ -248,7 +257,12 @@ impl Ladder {
         Ok(())
     }
 
-    fn publish(&self, work: &mut Work<'_>, models: &[Manifest], distances: &Distances) -> Result<(), Failure> {
+    fn publish(
+        &self,
+        work: &mut Work<'_>,
+        models: &[Manifest],
+        distances: &Distances,
+    ) -> Result<(), Failure> {
         let mut rows = Vec::with_capacity(models.len());
         for (index, (rung, model)) in self.pinned.iter().zip(models).enumerate() {
             let weights = model.input_of("model")?.object;

@@ -40,8 +40,7 @@ pub(super) struct Progress {
 }
 
 /// Names of the ladders that are known, for the help and for errors.
-pub(super) const PRESETS: &str =
-    "multiberts:<seed 0-4>, pythia-<size> (as in pythia-70m, pythia-160m-deduped, pythia-14m-seed3), \
+pub(super) const PRESETS: &str = "multiberts:<seed 0-4>, pythia-<size> (as in pythia-70m, pythia-160m-deduped, pythia-14m-seed3), \
      roberta-epochs, minibertas:<run 1-3>, olmo-2-1b-early";
 
 impl Pattern {
@@ -55,7 +54,9 @@ impl Pattern {
             let place = Place::Repositories { owner: owner.into(), search: search.into() };
             Self::new(place, names, tokens_per_step)
         };
-        let word = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let word = |text: &str| {
+            text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        };
         match name.split_once(':') {
             // Sellam et al. 2022: batches of 256 sequences of 512 tokens.
             Some(("multiberts", seed)) if digits(seed) => repositories(
@@ -71,9 +72,12 @@ impl Pattern {
                 &format!(r"^nyu-mll/roberta-base-(?<tokens>\d+[MB])-{run}$"),
                 0,
             ),
-            None if name == "roberta-epochs" => {
-                repositories("yanaiela", "roberta-base-epoch", r"^yanaiela/roberta-base-epoch_(?<step>\d+)$", 0)
-            }
+            None if name == "roberta-epochs" => repositories(
+                "yanaiela",
+                "roberta-base-epoch",
+                r"^yanaiela/roberta-base-epoch_(?<step>\d+)$",
+                0,
+            ),
             None if name == "olmo-2-1b-early" => refs(
                 "allenai/OLMo-2-0425-1B-early-training",
                 r"^stage1-step(?<step>\d+)-tokens(?<tokens>\d+B)$",
@@ -93,7 +97,9 @@ impl Pattern {
         let regex = Regex::new(names).map_err(|error| wrong(error.to_string()))?;
         let known: Vec<&str> = regex.capture_names().flatten().collect();
         if !known.iter().any(|name| ["step", "tokens"].contains(name)) {
-            return Err(wrong(r"it needs a group that says how far a rung is: `(?<step>\d+)` or `(?<tokens>\d+B)`".into()));
+            return Err(wrong(
+                r"it needs a group that says how far a rung is: `(?<step>\d+)` or `(?<tokens>\d+B)`".into(),
+            ));
         }
         Ok(Self { place, names: regex, tokens_per_step })
     }

@@ -141,7 +141,8 @@ pub fn text(tokens: &[u32]) -> String {
 /// vocabulary is an error.
 #[must_use]
 pub fn tokenizer_json() -> String {
-    TokenizerFile { vocabulary: &VOCABULARY, special: (0..FIRST_WORD as usize).collect(), kind: Kind::Words }.to_json()
+    TokenizerFile { vocabulary: &VOCABULARY, special: (0..FIRST_WORD as usize).collect(), kind: Kind::Words }
+        .to_json()
 }
 
 #[cfg(test)]

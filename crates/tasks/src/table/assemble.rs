@@ -170,7 +170,8 @@ mod tests {
     const VAL: &str = "y\ta\nno\tone\nyes\ttwo\nno\tthe CAT\nyes\tfour\n";
 
     fn prepared(spec: &str, train: &str, val: &str) -> Result<Prepared, String> {
-        let fetch = |name: &str| Ok::<_, Error>(if name == "train.jsonl" { train } else { val }.as_bytes().to_vec());
+        let fetch =
+            |name: &str| Ok::<_, Error>(if name == "train.jsonl" { train } else { val }.as_bytes().to_vec());
         Spec::parse(spec).and_then(|spec| spec.read_with(fetch)).map_err(|error| error.to_string())
     }
 
