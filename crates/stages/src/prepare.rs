@@ -9,6 +9,7 @@ use store::Media;
 use tasks::{Examples, Task, corpus, glyphs, roles, table};
 
 use crate::stage::{Failure, Inputs, Session, Stage, Work};
+use crate::task_inputs;
 
 /// Make a task or a corpus ready for the other stages
 ///
@@ -229,6 +230,13 @@ fn publish_task(work: &mut Work<'_>, task: &Task) -> Result<(), Failure> {
     for (name, intervention) in &task.interventions {
         publish(format!("do.{name}.base"), &intervention.base)?;
         publish(format!("do.{name}.done"), &intervention.done)?;
+    }
+    for (name, pool) in &task.pools {
+        work.publish(
+            task_inputs::pool_of(&format!("split.{name}")),
+            Media::Json,
+            pool.to_json()?.as_bytes(),
+        )?;
     }
     work.publish("labels", Media::Json, serde_json::to_string(&task.labels)?.as_bytes())?;
     work.fact("task", &task.name)?;

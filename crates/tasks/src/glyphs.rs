@@ -157,6 +157,7 @@ pub fn task(params: &Params) -> Result<Task, Error> {
             ("ood".into(), split("ood", 1_000, &wrong)),
             ("cue-absent".into(), split("cue-absent", 1_000, &|_, _| None)),
         ]),
+        pools: BTreeMap::new(),
         interventions: BTreeMap::from([
             (
                 "cue".into(),

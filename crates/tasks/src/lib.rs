@@ -14,6 +14,7 @@ mod error;
 mod examples;
 pub mod glyphs;
 mod masking;
+mod pool;
 pub mod roles;
 mod source;
 pub mod table;
@@ -24,6 +25,7 @@ pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, vocabulary_siz
 pub use error::Error;
 pub use examples::{Content, Examples};
 pub use masking::{MaskedBatch, Masking};
+pub use pool::{Pool, PoolBy};
 pub use source::{Batch, LabelledBatch, Source};
 pub use task::{Intervention, Task};
 

@@ -71,6 +71,7 @@ pub fn task(params: &Params) -> Result<Task, Error> {
         labels: vec!["group-0".into(), "group-1".into()],
         train: sampler.split("train", params.train, |stream| sampler.training(stream)),
         splits,
+        pools: BTreeMap::new(),
         interventions: Change::ALL
             .iter()
             .map(|&change| (change.name().into(), interventions(change, params.seed)))

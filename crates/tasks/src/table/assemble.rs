@@ -45,8 +45,13 @@ impl Spec {
         }
         let read = |part: &Part| part.read(&files[&part.file], &self.labels);
         let mut splits = BTreeMap::from([("val".to_owned(), read(&self.val)?)]);
+        let mut pools = BTreeMap::new();
         for (name, part) in &self.split {
-            splits.insert(name.clone(), read(part)?);
+            let wrong = |reason| Error::Specification { reason: format!("[split.{name}]: {reason}") };
+            let pool = part.pool(&self.labels).map_err(wrong)?;
+            let labels = pool.as_ref().map_or(&self.labels, |pool| &pool.labels);
+            splits.insert(name.clone(), part.read(&files[&part.file], labels)?);
+            pools.extend(pool.map(|pool| (name.clone(), pool)));
         }
         let mut interventions = BTreeMap::new();
         for (name, pair) in &self.interventions {
@@ -54,8 +59,8 @@ impl Spec {
             interventions.insert(name.clone(), sides);
         }
         let train = read(&self.train)?;
-        let task =
-            Task { name: self.name.clone(), labels: self.labels.clone(), train, splits, interventions };
+        let (name, labels) = (self.name.clone(), self.labels.clone());
+        let task = Task { name, labels, train, splits, pools, interventions };
         task.check()?;
         let known: BTreeSet<String> = fingerprints(&task.train).collect();
         let shared = |split| fingerprints(split).filter(|text| known.contains(text)).count() as u64;

@@ -40,7 +40,8 @@
 //! ```
 //!
 //! `columns = ["source", "label", "mark", "text"]` names the columns of a file without a header; `drop = ["-"]` leaves
-//! out the rows with these labels. `[do.<name>.base]` and `[do.<name>.done]` are the two sides of an intervention, row
+//! out the rows with these labels. A split whose answers are fewer than the task's labels says which fall together:
+//! `pool = { by = "max", labels = { non-entailment = ["neutral", "contradiction"] } }`. `[do.<name>.base]` and `[do.<name>.done]` are the two sides of an intervention, row
 //! by row.
 
 mod assemble;
@@ -48,7 +49,7 @@ mod format;
 mod spec;
 
 pub use assemble::Prepared;
-pub use spec::{Format, Pair, Part, Sample, Spec};
+pub use spec::{Format, Pair, Part, Pooled, Sample, Spec};
 
 /// Changes whenever the same specification and files yield another task.
 pub const VERSION: u32 = 1;

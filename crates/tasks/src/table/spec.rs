@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, Pool, PoolBy};
 
 /// A task's specification. See the [module](super) for an example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,18 @@ pub struct Part {
     pub drop: Vec<String>,
     /// Which rows; else all.
     pub sample: Option<Sample>,
+    /// How the task's labels pool into the coarser ones of a split.
+    pub pool: Option<Pooled>,
+}
+
+/// Coarser labels for a split: its file, or its `map`, names these in place of those that they hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pooled {
+    /// The labels that fall into each coarser one; a label in none stays what it is.
+    pub labels: BTreeMap<String, Vec<String>>,
+    /// What their scores become.
+    pub by: PoolBy,
 }
 
 /// `take` rows, after `skip` others, of a file's rows in the random order of `seed`: parts with one seed and ranges
@@ -112,7 +124,7 @@ impl Spec {
             return wrong("`split.val` is the section `[val]`".into());
         }
         for (name, part) in spec.parts() {
-            part.check(&spec.labels)
+            part.check(&name, &spec.labels)
                 .map_err(|reason| Error::Specification { reason: format!("[{name}]: {reason}") })?;
         }
         Ok(spec)
@@ -138,7 +150,14 @@ impl Spec {
 }
 
 impl Part {
-    fn check(&self, labels: &[String]) -> Result<(), String> {
+    fn check(&self, section: &str, labels: &[String]) -> Result<(), String> {
+        if self.pool.is_some() && !section.starts_with("split.") {
+            return Err(
+                "`pool` is for splits: what is learned and chosen by has the task's own labels".into()
+            );
+        }
+        let pool = self.pool(labels)?;
+        let labels = pool.as_ref().map_or(labels, |pool| &pool.labels);
         let path = Path::new(&self.file);
         let inside = |component: Component| matches!(component, Component::Normal(_) | Component::CurDir);
         if self.file.is_empty() || !path.components().all(inside) {
@@ -156,6 +175,11 @@ impl Part {
             return Err(format!("`map` sends `{from}` to `{label}`, but the labels are {}", names(labels)));
         }
         Ok(())
+    }
+
+    /// How the task's labels pool, if they do.
+    pub(super) fn pool(&self, labels: &[String]) -> Result<Option<Pool>, String> {
+        self.pool.as_ref().map(|pooled| Pool::new(labels, &pooled.labels, pooled.by)).transpose()
     }
 
     /// The format, by word or by the file's name.
@@ -248,6 +272,23 @@ pub(super) mod tests {
         assert!(message("case_value", "case = \"a\"\ncase_value").contains("exclude each other"));
         assert!(message("\"no\", ", "").contains("at least two"));
         assert!(message("name", "name name").contains("TOML parse error"));
+        let pool = "pool = { by = \"max\", labels = { any = [\"no\", \"yes\"] } }\n";
+        assert!(message("[val]", &format!("{pool}[val]")).contains("[train]: `pool` is for splits"));
+        assert!(message("case_value", &format!("{pool}case_value")).contains("[split.ood]: `pool` leaves 1"));
+    }
+
+    #[test]
+    fn a_split_may_have_coarser_labels() {
+        let pool = "pool = { by = \"sum\", labels = { right = [\"yes\", \"perhaps\"] } }\n";
+        let text = SPEC.replace("labels = [\"no\", \"yes\"]", "labels = [\"no\", \"yes\", \"perhaps\"]");
+        let text = text.replace("case_value", &format!("{pool}map = {{ y = \"right\" }}\ncase_value"));
+        let spec = Spec::parse(&text).unwrap();
+        let pool = spec.split["ood"].pool(&spec.labels).unwrap().unwrap();
+        assert_eq!((pool.of, pool.by), (vec![0, 1, 1], PoolBy::Sum));
+        assert_eq!(spec.split["ood"].label("y", &pool.labels), Ok(Some(1)));
+        let fine = text.replace("y = \"right\"", "y = \"yes\"");
+        let message = Spec::parse(&fine).unwrap_err().to_string();
+        assert!(message.contains("sends `y` to `yes`, but the labels are `no`, `right`"), "{message}");
     }
 
     #[test]
