@@ -6,12 +6,14 @@
 //! | `glyphs` | the visual world shows the effect in the direction that is known |
 //! | `kills` | `kill -9` at any moment loses nothing and publishes nothing partial |
 //! | `races` | two studies on one store at once compute each key once |
+//! | `coarser_labels` | a model is scored on a split that knows fewer labels than it |
 //! | `bad_input` | every way an input can lie has its own message and exit code |
 //! | `command_line` | help, dry runs, exit codes and JSON are what scripts rely on |
 
 mod harness;
 
 mod bad_input;
+mod coarser_labels;
 mod command_line;
 mod glyphs;
 mod kills;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use store::Media;
-use tasks::{Examples, Task, corpus, glyphs, roles, table};
+use tasks::{Examples, Task, corpus, glyphs, hans, roles, table};
 
 use crate::stage::{Failure, Inputs, Session, Stage, Work};
 use crate::task_inputs;
@@ -162,7 +162,13 @@ impl Stage for Prepare {
             Kind::Table(_) => table::VERSION,
             Kind::Corpus(_) => corpus::VERSION,
         };
-        BTreeMap::from([("random", random::VERSION), ("kind", kind)])
+        let mut versions = BTreeMap::from([("random", random::VERSION), ("kind", kind)]);
+        if let Kind::Table(table) = &self.kind
+            && parse(table).is_ok_and(|spec| !spec.generated.is_empty())
+        {
+            versions.insert("hans", hans::VERSION);
+        }
+        versions
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {

@@ -42,14 +42,15 @@
 //! `columns = ["source", "label", "mark", "text"]` names the columns of a file without a header; `drop = ["-"]` leaves
 //! out the rows with these labels. A split whose answers are fewer than the task's labels says which fall together:
 //! `pool = { by = "max", labels = { non-entailment = ["neutral", "contradiction"] } }`. `[do.<name>.base]` and `[do.<name>.done]` are the two sides of an intervention, row
-//! by row.
+//! by row. `[generated.<name>]` with `generator = "hans"`, `per_case = 100` and `seed = 0` is a split that needs no file
+//! ([`crate::hans`]).
 
 mod assemble;
 mod format;
 mod spec;
 
 pub use assemble::Prepared;
-pub use spec::{Format, Pair, Part, Pooled, Sample, Spec};
+pub use spec::{Format, Generated, Generator, Pair, Part, Pooled, Sample, Spec};
 
 /// Changes whenever the same specification and files yield another task.
 pub const VERSION: u32 = 1;

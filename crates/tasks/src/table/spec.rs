@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Pool, PoolBy};
+use crate::{Error, Pool, PoolBy, hans};
 
 /// A task's specification. See the [module](super) for an example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Spec {
     /// What is evaluated on, by name.
     #[serde(default)]
     pub split: BTreeMap<String, Part>,
+    /// Splits that are made and not read, by name.
+    #[serde(default)]
+    pub generated: BTreeMap<String, Generated>,
     /// Interventions, by name.
     #[serde(default, rename = "do")]
     pub interventions: BTreeMap<String, Pair>,
@@ -80,6 +83,28 @@ pub struct Pooled {
     pub by: PoolBy,
 }
 
+/// A split of examples that are made by a generator, with labels of the generator's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generated {
+    /// What makes them.
+    pub generator: Generator,
+    /// Examples of each of its cases.
+    pub per_case: usize,
+    /// Seed of the examples.
+    pub seed: u64,
+    /// How the task's labels pool into the generator's.
+    pub pool: Option<Pooled>,
+}
+
+/// What makes examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Generator {
+    /// Pairs of sentences that are entailed or not, by sub-case ([`hans`]).
+    Hans,
+}
+
 /// `take` rows, after `skip` others, of a file's rows in the random order of `seed`: parts with one seed and ranges
 /// that do not overlap share no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +152,14 @@ impl Spec {
             part.check(&name, &spec.labels)
                 .map_err(|reason| Error::Specification { reason: format!("[{name}]: {reason}") })?;
         }
+        for (name, generated) in &spec.generated {
+            if name == "val" || spec.split.contains_key(name) {
+                return wrong(format!("[generated.{name}]: there is a split `{name}` from a file"));
+            }
+            generated
+                .check(&spec.labels)
+                .map_err(|reason| Error::Specification { reason: format!("[generated.{name}]: {reason}") })?;
+        }
         Ok(spec)
     }
 
@@ -146,6 +179,36 @@ impl Spec {
     #[must_use]
     pub fn files(&self) -> BTreeSet<String> {
         self.parts().map(|(_, part)| part.file.clone()).collect()
+    }
+}
+
+impl Generated {
+    fn check(&self, labels: &[String]) -> Result<(), String> {
+        let pool = self.pool(labels)?;
+        let labels = pool.as_ref().map_or(labels, |pool| &pool.labels);
+        let Generator::Hans = self.generator;
+        if labels != hans::LABELS {
+            return Err(format!(
+                "`hans` has the labels {}, but these are {}; give a `pool`, or other names in this order?",
+                names(&hans::LABELS.map(str::to_owned)),
+                names(labels)
+            ));
+        }
+        match self.per_case {
+            1..=hans::MOST_PER_CASE => Ok(()),
+            other => Err(format!("`per_case` is {other}, but must be 1 to {}", hans::MOST_PER_CASE)),
+        }
+    }
+
+    /// How the task's labels pool, if they do.
+    pub(super) fn pool(&self, labels: &[String]) -> Result<Option<Pool>, String> {
+        self.pool.as_ref().map(|pooled| pooled.of(labels)).transpose()
+    }
+}
+
+impl Pooled {
+    fn of(&self, labels: &[String]) -> Result<Pool, String> {
+        Pool::new(labels, &self.labels, self.by)
     }
 }
 
@@ -179,7 +242,7 @@ impl Part {
 
     /// How the task's labels pool, if they do.
     pub(super) fn pool(&self, labels: &[String]) -> Result<Option<Pool>, String> {
-        self.pool.as_ref().map(|pooled| Pool::new(labels, &pooled.labels, pooled.by)).transpose()
+        self.pool.as_ref().map(|pooled| pooled.of(labels)).transpose()
     }
 
     /// The format, by word or by the file's name.
