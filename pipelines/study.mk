@@ -1,7 +1,7 @@
 # What all studies share: which stage makes which ref from which others. No numbers and no logic live here.
 #
 # A study sets STUDY, LADDER (flags of pretrain), RUNGS, FINETUNING, POINTS, GROUPS (<pretraining seed>.<step>.<arm>),
-# and for each arm FLAGS.<arm> and TASK.<arm>; for each task PREPARE.<task>; and REPORT.
+# and for each arm FLAGS.<arm> and TASK.<arm>; for each task PREPARE.<task>; and REPORT. SOUP holds flags of soup.
 
 ROOT    := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/..)
 STORE   ?= $(ROOT)/artifacts
@@ -79,7 +79,7 @@ group = $(call part,1).$(call part,2).$(call part,3)
 
 $(REFS)/soup/%.json: $(BIN)/samebasin-soup $$(foreach k,$$(FINETUNING),$(REFS)/run/$$(group).$$k.json) $$(task)
 	@echo "soup        $*"
-	@$< $(common) --model $(call named,run) --task $(call named,task) --method $(call part,4) >/dev/null
+	@$< $(common) --model $(call named,run) --task $(call named,task) --method $(call part,4) $(SOUP) >/dev/null
 
 $(SOUPS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluate $(REFS)/soup/%.json $$(task)
 	@echo "evaluate    $*"

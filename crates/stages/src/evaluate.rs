@@ -8,6 +8,7 @@ use measures::{mechanism, scores};
 use models::Model;
 use serde::Serialize;
 use store::Media;
+use tasks::Metric;
 use weights::Weights;
 
 use crate::checkpoint;
@@ -54,6 +55,7 @@ impl Stage for Evaluate {
         let parts: Vec<&str> =
             parts.into_iter().filter(|part| part.starts_with("split.") || part.starts_with("do.")).collect();
         task_inputs::add(&mut inputs, &task, &parts)?;
+        task_inputs::add_metric(&mut inputs, &task)?;
         self.pools = task_inputs::pools(&inputs);
         Ok(inputs)
     }
@@ -87,6 +89,16 @@ impl Stage for Evaluate {
             let examples = task.encoded(&encoder, &format!("split.{split}"), max_length)?;
             let logits = examiner.logits(&examples)?;
             score_rows.extend(by_case(split, &examples, &logits));
+            if task.metric != Metric::default() {
+                let predictions = scores::predictions(&logits, examples.label_names.len());
+                let value = task_inputs::value(
+                    task.metric,
+                    &predictions,
+                    &examples.labels,
+                    examples.label_names.len(),
+                );
+                work.fact(&format!("{}_{split}", task.metric.name()), value)?;
+            }
             prediction_rows.extend(predictions(split, &examples, &logits));
         }
         let mut effect_rows = Vec::new();
@@ -123,6 +135,9 @@ impl Stage for Evaluate {
         }
         for row in score_rows.iter().filter(|row| row.case.is_empty()) {
             work.fact(&format!("accuracy_{}", row.split), row.accuracy)?;
+        }
+        if task.metric != Metric::default() {
+            work.fact("metric", task.metric)?;
         }
         work.publish("scores", Media::Parquet, &ScoreRow::write(&score_rows)?)?;
         work.publish("predictions", Media::Parquet, &PredictionRow::write(&prediction_rows)?)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use store::Media;
-use tasks::{Examples, Task, corpus, glyphs, hans, roles, table};
+use tasks::{Examples, Metric, Task, corpus, glyphs, hans, roles, table};
 
 use crate::stage::{Failure, Inputs, Session, Stage, Work};
 use crate::task_inputs;
@@ -243,6 +243,10 @@ fn publish_task(work: &mut Work<'_>, task: &Task) -> Result<(), Failure> {
             Media::Json,
             pool.to_json()?.as_bytes(),
         )?;
+    }
+    // What is not said has no output, so that the tasks that do not say it keep their manifests.
+    if task.metric != Metric::default() {
+        work.publish(task_inputs::METRIC, Media::Json, serde_json::to_string(&task.metric)?.as_bytes())?;
     }
     work.publish("labels", Media::Json, serde_json::to_string(&task.labels)?.as_bytes())?;
     work.fact("task", &task.name)?;

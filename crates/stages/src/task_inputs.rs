@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use measures::pooling;
+use measures::scores::Confusion;
 use store::{Input, Manifest};
-use tasks::{Encoded, Encoder, Examples, Pool, PoolBy};
+use tasks::{Encoded, Encoder, Examples, Metric, Pool, PoolBy};
 
 use crate::stage::{Failure, Inputs, Work};
 
@@ -17,6 +18,31 @@ const POOL: &str = "pool.";
 /// The role of what the labels of `part` pool by. Tasks whose labels do not pool have no such output.
 pub(crate) fn pool_of(part: &str) -> String {
     format!("{POOL}{part}")
+}
+
+/// The role of what a task is scored by. A task that is scored by accuracy has no such output.
+pub(crate) const METRIC: &str = "metric";
+
+/// Adds what a task is scored by to a stage's inputs.
+///
+/// # Errors
+/// [`Failure::Store`] if the manifest names it and it does not exist.
+pub(crate) fn add_metric(inputs: &mut Inputs, task: &Manifest) -> Result<(), Failure> {
+    match task.outputs.contains_key(METRIC) {
+        true => inputs.add(&format!("{PREFIX}{METRIC}"), task, METRIC),
+        false => Ok(()),
+    }
+}
+
+/// The metric's value; none for F1 where the second label is neither asked for nor given.
+pub(crate) fn value(metric: Metric, predictions: &[u32], labels: &[u32], classes: usize) -> Option<f64> {
+    let table = Confusion::new(predictions, labels, classes);
+    match metric {
+        Metric::Accuracy => Some(table.accuracy()),
+        Metric::Mcc => Some(table.mcc()),
+        Metric::F1 => table.f1(1),
+        Metric::MacroF1 => Some(table.macro_f1()),
+    }
 }
 
 /// Adds a task's labels, the outputs `parts` of its manifest and how their labels pool to a stage's inputs.
@@ -96,6 +122,8 @@ fn of_part(part: &str, input: &Input, error: &tasks::Error) -> Failure {
 pub(crate) struct TaskInputs {
     /// Names of the labels, in order of their class index.
     pub labels: Vec<String>,
+    /// What it is scored by.
+    pub metric: Metric,
     parts: BTreeMap<String, Part>,
 }
 
@@ -113,6 +141,11 @@ impl TaskInputs {
     pub(crate) fn load(work: &Work<'_>) -> Result<Self, Failure> {
         let labels: Vec<String> = serde_json::from_slice(&work.bytes("task.labels")?)
             .map_err(|error| Failure::Input(format!("the task's labels are not a list of names: {error}")))?;
+        let metric = match work.input(&format!("{PREFIX}{METRIC}")) {
+            Ok(input) => serde_json::from_slice(&work.session.bytes(input)?)
+                .map_err(|error| Failure::Input(format!("object {} is no metric: {error}", input.object)))?,
+            Err(_) => Metric::default(),
+        };
         let mut pools = BTreeMap::new();
         for (role, inputs) in &work.recipe.inputs {
             let Some(part) = role.strip_prefix(PREFIX).and_then(|part| part.strip_prefix(POOL)) else {
@@ -126,7 +159,7 @@ impl TaskInputs {
         let mut parts = BTreeMap::new();
         for (role, inputs) in &work.recipe.inputs {
             let Some(part) = role.strip_prefix(PREFIX) else { continue };
-            if part == "labels" || part.starts_with(POOL) {
+            if part == "labels" || part == METRIC || part.starts_with(POOL) {
                 continue;
             }
             let pool = pools.remove(part);
@@ -142,7 +175,7 @@ impl TaskInputs {
                 parts.insert(part.to_owned(), Part { examples, pool: pool.clone() });
             }
         }
-        Ok(Self { labels, parts })
+        Ok(Self { labels, metric, parts })
     }
 
     /// Names of the parts that start with `prefix`, without it.

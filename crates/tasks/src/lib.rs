@@ -15,6 +15,7 @@ mod examples;
 pub mod glyphs;
 pub mod hans;
 mod masking;
+mod metric;
 mod pool;
 pub mod roles;
 mod source;
@@ -26,6 +27,7 @@ pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, vocabulary_siz
 pub use error::Error;
 pub use examples::{Content, Examples};
 pub use masking::{MaskedBatch, Masking};
+pub use metric::Metric;
 pub use pool::{Pool, PoolBy};
 pub use source::{Batch, LabelledBatch, Source};
 pub use task::{Intervention, Task};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Content, Error, Examples, Pool};
+use crate::{Content, Error, Examples, Metric, Pool};
 
 /// A training set, evaluation splits and interventions over one list of labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +11,8 @@ pub struct Task {
     pub name: String,
     /// Names of the labels, in order of their class index.
     pub labels: Vec<String>,
+    /// What it is scored by.
+    pub metric: Metric,
     /// What is trained on.
     pub train: Examples,
     /// What is evaluated on, by name. `val` is for choices, `id` in distribution, the rest out of it.
@@ -48,6 +50,9 @@ impl Task {
             (1..self.labels.len()).find(|&index| self.labels[..index].contains(&self.labels[index]))
         {
             return wrong("labels", format!("label `{}` is named twice", self.labels[twice]));
+        }
+        if let Err(reason) = self.metric.check(self.labels.len()) {
+            return wrong("metric", reason);
         }
         for (name, pool) in &self.pools {
             let part = format!("split.{name}");
@@ -101,6 +106,7 @@ mod tests {
         Task {
             name: "test".into(),
             labels: vec!["no".into(), "yes".into()],
+            metric: Metric::Accuracy,
             train: texts(&["a", "b"]),
             splits: BTreeMap::from([("val".into(), texts(&["c"]))]),
             pools: BTreeMap::new(),

@@ -70,7 +70,7 @@ impl Spec {
         }
         let train = read(&self.train)?;
         let (name, labels) = (self.name.clone(), self.labels.clone());
-        let task = Task { name, labels, train, splits, pools, interventions };
+        let task = Task { name, labels, metric: self.metric, train, splits, pools, interventions };
         task.check()?;
         let known: BTreeSet<String> = fingerprints(&task.train).collect();
         let shared = |split| fingerprints(split).filter(|text| known.contains(text)).count() as u64;

@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Pool, PoolBy, hans};
+use crate::{Error, Metric, Pool, PoolBy, hans};
 
 /// A task's specification. See the [module](super) for an example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct Spec {
     pub name: String,
     /// Names of the labels, in order of their class index.
     pub labels: Vec<String>,
+    /// What the task is scored by.
+    #[serde(default)]
+    pub metric: Metric,
     /// What is trained on.
     pub train: Part,
     /// What choices are made on; becomes the split `val`.
@@ -144,6 +147,9 @@ impl Spec {
         let wrong = |reason: String| Err(Error::Specification { reason });
         if spec.labels.len() < 2 {
             return wrong("`labels` must name at least two labels".into());
+        }
+        if let Err(reason) = spec.metric.check(spec.labels.len()) {
+            return wrong(reason);
         }
         if spec.split.contains_key("val") {
             return wrong("`split.val` is the section `[val]`".into());
@@ -335,6 +341,11 @@ pub(super) mod tests {
         assert!(message("case_value", "case = \"a\"\ncase_value").contains("exclude each other"));
         assert!(message("\"no\", ", "").contains("at least two"));
         assert!(message("name", "name name").contains("TOML parse error"));
+        assert!(message("[train]", "metric = \"bleu\"\n[train]").contains("unknown variant `bleu`"));
+        assert!(
+            message("\"yes\"]", "\"yes\", \"perhaps\"]\nmetric = \"f1\"")
+                .contains("`f1` is of the second of two")
+        );
         let pool = "pool = { by = \"max\", labels = { any = [\"no\", \"yes\"] } }\n";
         assert!(message("[val]", &format!("{pool}[val]")).contains("[train]: `pool` is for splits"));
         assert!(message("case_value", &format!("{pool}case_value")).contains("[split.ood]: `pool` leaves 1"));
