@@ -132,6 +132,9 @@ fn hans_and_interventions_from_pairs_of_files() {
     assert!(prepared.task.interventions["inversion"].base.len() > 50);
 }
 
+/// Parts of a task, and how many examples each has.
+type Sizes = &'static [(&'static str, usize)];
+
 /// The specification of a study or a task that this repository offers.
 fn offered(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines").join(name);
@@ -140,7 +143,7 @@ fn offered(name: &str) -> String {
 
 #[test]
 fn every_offered_task_is_as_large_as_it_says() {
-    let of_task: [(&str, Metric, &[(&str, usize)]); 8] = [
+    let of_task: [(&str, Metric, Sizes); 8] = [
         (
             "tasks/mnli.toml",
             Metric::Accuracy,
