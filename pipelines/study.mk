@@ -1,7 +1,7 @@
 # What all studies share: which stage makes which ref from which others. No numbers and no logic live here.
 #
 # A study sets STUDY, LADDER (flags of pretrain), RUNGS, FINETUNING, POINTS, GROUPS (<pretraining seed>.<step>.<arm>),
-# and for each arm FLAGS.<arm> and TASK.<arm>; for each task PREPARE.<task>; and REPORT.
+# and for each arm FLAGS.<arm> and TASK.<arm>; for each task PREPARE.<task>; and REPORT. SOUP holds flags of soup.
 #
 # Ladders that others have trained: FETCH (what `fetch ladder` takes; `$*` is the pretraining seed) and GAUGE (flags of gauge) in
 # the place of LADDER. Data sets of the hub: DATA, and for each DATA.<name> (what `fetch dataset` takes); they are the refs
@@ -99,7 +99,7 @@ group = $(call part,1).$(call part,2).$(call part,3)
 
 $(REFS)/soup/%.json: $(BIN)/samebasin-soup $$(foreach k,$$(FINETUNING),$(REFS)/run/$$(group).$$k.json) $$(task)
 	@echo "soup        $*"
-	@$< $(common) --model $(call named,run) --task $(call named,task) --method $(call part,4) >/dev/null
+	@$< $(common) --model $(call named,run) --task $(call named,task) --method $(call part,4) $(SOUP) >/dev/null
 
 $(SOUPS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluate $(REFS)/soup/%.json $$(task)
 	@echo "evaluate    $*"

@@ -6,6 +6,7 @@
 //! | `glyphs` | the visual world shows the effect in the direction that is known |
 //! | `kills` | `kill -9` at any moment loses nothing and publishes nothing partial |
 //! | `races` | two studies on one store at once compute each key once |
+//! | `coarser_labels` | a model is scored on a split that knows fewer labels than it |
 //! | `bad_input` | every way an input can lie has its own message and exit code |
 //! | `fetch` | a hub that fails in every way costs nothing, and ladders that lie are refused |
 //! | `olah` | an independent mirror serves what `fetch` asks for |
@@ -17,6 +18,7 @@ mod harness;
 mod server;
 
 mod bad_input;
+mod coarser_labels;
 mod command_line;
 mod fetch;
 mod glyphs;

@@ -1,7 +1,7 @@
 //! Barriers, agreement and seed-level statistics: numbers to numbers.
 //!
 //! [`path`], [`scores`], [`agreement`], [`mechanism`] and [`ensemble`] turn a model's numbers, or those of
-//! two models, into a figure. [`estimate`] turns the figures of many seeds into an estimate with an interval,
+//! two models, into a figure; [`pooling`] reads them over fewer labels first. [`estimate`] turns the figures of many seeds into an estimate with an interval,
 //! [`trend`] does so for their course over a ladder of checkpoints, [`matching`] where something else is
 //! equal, [`convergence`] says how far pretraining had come, [`planner`] how many seeds a claim needs,
 //! [`cluster`] which models belong together.
@@ -12,6 +12,7 @@ pub mod agreement;
 pub mod ensemble;
 pub mod mechanism;
 pub mod path;
+pub mod pooling;
 pub mod scores;
 
 pub mod cluster;

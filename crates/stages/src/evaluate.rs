@@ -8,6 +8,7 @@ use measures::{mechanism, scores};
 use models::Model;
 use serde::Serialize;
 use store::Media;
+use tasks::Metric;
 use weights::Weights;
 
 use crate::checkpoint;
@@ -35,6 +36,10 @@ pub struct Evaluate {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
+    /// Whether the labels of a split pool, as the task's manifest says
+    #[arg(skip)]
+    #[serde(skip)]
+    pub pools: bool,
 }
 
 impl Stage for Evaluate {
@@ -50,18 +55,22 @@ impl Stage for Evaluate {
         let parts: Vec<&str> =
             parts.into_iter().filter(|part| part.starts_with("split.") || part.starts_with("do.")).collect();
         task_inputs::add(&mut inputs, &task, &parts)?;
+        task_inputs::add_metric(&mut inputs, &task)?;
+        self.pools = task_inputs::pools(&inputs);
         Ok(inputs)
     }
 
     fn versions(&self) -> BTreeMap<&'static str, u32> {
-        BTreeMap::from([
+        let mut versions = BTreeMap::from([
             ("scoring", learn::SCORING_VERSION),
             ("kernels", kernels::VERSION),
             ("models", checkpoint::MODELS_VERSION),
             ("encoding", tasks::ENCODING_VERSION),
             ("scores", scores::VERSION),
             ("effects", mechanism::VERSION),
-        ])
+        ]);
+        versions.extend(task_inputs::pooling_version(self.pools));
+        versions
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
@@ -72,20 +81,21 @@ impl Stage for Evaluate {
         let max_length = checkpoint::max_length(&config, self.max_length);
         let model = checkpoint::classifier(config, task.labels.len())?;
         let weights = checkpoint::weights(session, work.input("model")?, &model)?;
-        let mut examiner = Examiner {
-            model: &model,
-            weights: &weights,
-            scorer: Scorer::default(),
-            label_order: task.labels.join("|"),
-        };
+        let mut examiner = Examiner { model: &model, weights: &weights, scorer: Scorer::default() };
 
         let mut score_rows = Vec::new();
         let mut prediction_rows = Vec::new();
         for split in task.under("split.") {
             let examples = task.encoded(&encoder, &format!("split.{split}"), max_length)?;
             let logits = examiner.logits(&examples)?;
-            score_rows.extend(by_case(split, &examples, &logits, task.labels.len()));
-            prediction_rows.extend(examiner.predictions(split, &examples, &logits));
+            score_rows.extend(by_case(split, &examples, &logits));
+            if task.metric != Metric::default() {
+                let classes = examples.label_names.len();
+                let predictions = scores::predictions(&logits, classes);
+                let value = task_inputs::value(task.metric, &predictions, &examples.labels, classes);
+                work.fact(&format!("{}_{split}", task.metric.name()), value)?;
+            }
+            prediction_rows.extend(predictions(split, &examples, &logits));
         }
         let mut effect_rows = Vec::new();
         let interventions = task.under("do.").filter_map(|part| part.strip_suffix(".base"));
@@ -94,7 +104,7 @@ impl Stage for Evaluate {
                 let split = format!("do.{name}.{moment}");
                 let examples = task.encoded(&encoder, &split, max_length)?;
                 let logits = examiner.logits(&examples)?;
-                prediction_rows.extend(examiner.predictions(&split, &examples, &logits));
+                prediction_rows.extend(predictions(&split, &examples, &logits));
                 Ok((examples, logits))
             };
             let (base, before) = logits_of("base")?;
@@ -122,6 +132,9 @@ impl Stage for Evaluate {
         for row in score_rows.iter().filter(|row| row.case.is_empty()) {
             work.fact(&format!("accuracy_{}", row.split), row.accuracy)?;
         }
+        if task.metric != Metric::default() {
+            work.fact("metric", task.metric)?;
+        }
         work.publish("scores", Media::Parquet, &ScoreRow::write(&score_rows)?)?;
         work.publish("predictions", Media::Parquet, &PredictionRow::write(&prediction_rows)?)?;
         work.publish("effects", Media::Parquet, &EffectRow::write(&effect_rows)?)?;
@@ -134,32 +147,33 @@ struct Examiner<'a> {
     model: &'a Model,
     weights: &'a Weights,
     scorer: Scorer,
-    label_order: String,
 }
 
 impl Examiner<'_> {
+    /// Logits over the labels of these examples, `[examples, label_names]`.
     fn logits(&mut self, examples: &EncodedExamples) -> Result<Vec<f32>, Failure> {
-        Ok(self.scorer.logits(self.model, &self.weights.values, &examples.inputs)?)
-    }
-
-    fn predictions(&self, split: &str, examples: &EncodedExamples, logits: &[f32]) -> Vec<PredictionRow> {
-        let labels = logits.len() / examples.labels.len();
-        let rows = logits.chunks_exact(labels).enumerate();
-        rows.map(|(i, logits)| PredictionRow {
-            split: split.to_owned(),
-            example: examples.ids[i].clone(),
-            case: examples.cases[i].clone(),
-            label: examples.labels[i],
-            prediction: scores::argmax(logits),
-            logits: logits.to_vec(),
-            label_order: self.label_order.clone(),
-        })
-        .collect()
+        Ok(examples.answers(self.scorer.logits(self.model, &self.weights.values, &examples.inputs)?))
     }
 }
 
+fn predictions(split: &str, examples: &EncodedExamples, logits: &[f32]) -> Vec<PredictionRow> {
+    let label_order = examples.label_names.join("|");
+    let rows = logits.chunks_exact(examples.label_names.len()).enumerate();
+    rows.map(|(i, logits)| PredictionRow {
+        split: split.to_owned(),
+        example: examples.ids[i].clone(),
+        case: examples.cases[i].clone(),
+        label: examples.labels[i],
+        prediction: scores::argmax(logits),
+        logits: logits.to_vec(),
+        label_order: label_order.clone(),
+    })
+    .collect()
+}
+
 /// Scores of a whole split and, where it has several cases, of each.
-fn by_case(split: &str, examples: &EncodedExamples, logits: &[f32], labels: usize) -> Vec<ScoreRow> {
+fn by_case(split: &str, examples: &EncodedExamples, logits: &[f32]) -> Vec<ScoreRow> {
+    let labels = examples.label_names.len();
     let mut cases: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (i, case) in examples.cases.iter().enumerate() {
         cases.entry(case).or_default().push(i);

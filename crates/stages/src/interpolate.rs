@@ -40,6 +40,10 @@ pub struct Interpolate {
     /// Points on each line, both ends included
     #[arg(long, default_value_t = 11)]
     pub points: usize,
+    /// Whether the labels of a split pool, as the task's manifest says
+    #[arg(skip)]
+    #[serde(skip)]
+    pub pools: bool,
 }
 
 impl Stage for Interpolate {
@@ -57,11 +61,12 @@ impl Stage for Interpolate {
         let parts: Vec<String> = self.splits.iter().map(|split| format!("split.{split}")).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         task_inputs::add(&mut inputs, &self.task.manifest(session)?, &parts)?;
+        self.pools = task_inputs::pools(&inputs);
         Ok(inputs)
     }
 
     fn versions(&self) -> BTreeMap<&'static str, u32> {
-        BTreeMap::from([
+        let mut versions = BTreeMap::from([
             ("scoring", learn::SCORING_VERSION),
             ("kernels", kernels::VERSION),
             ("models", checkpoint::MODELS_VERSION),
@@ -70,7 +75,9 @@ impl Stage for Interpolate {
             ("path", path::VERSION),
             ("interpolate", interpolate::VERSION),
             ("distance", distance::VERSION),
-        ])
+        ]);
+        versions.extend(task_inputs::pooling_version(self.pools));
+        versions
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
@@ -183,7 +190,7 @@ impl Lines<'_> {
         split: &EncodedExamples,
     ) -> Result<Point, Failure> {
         let logits = scorer.logits(&self.group.model, &weights.values, &split.inputs)?;
-        let scores = scores::scores(&logits, &split.labels);
+        let scores = scores::scores(&split.answers(logits), &split.labels);
         Ok(Point { loss: scores.loss, accuracy: scores.accuracy, expected_error: scores.expected_error })
     }
 

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use store::Media;
-use tasks::{Examples, Task, corpus, glyphs, roles, table};
+use tasks::{Examples, Metric, Task, corpus, glyphs, hans, roles, table};
 
-use crate::data_files;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
+use crate::{data_files, task_inputs};
 
 /// Make a task or a corpus ready for the other stages
 ///
@@ -160,7 +160,13 @@ impl Stage for Prepare {
             Kind::Table(_) => table::VERSION,
             Kind::Corpus(_) => corpus::VERSION,
         };
-        BTreeMap::from([("random", random::VERSION), ("kind", kind)])
+        let mut versions = BTreeMap::from([("random", random::VERSION), ("kind", kind)]);
+        if let Kind::Table(table) = &self.kind
+            && parse(table).is_ok_and(|spec| !spec.generated.is_empty())
+        {
+            versions.insert("hans", hans::VERSION);
+        }
+        versions
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
@@ -228,6 +234,17 @@ fn publish_task(work: &mut Work<'_>, task: &Task) -> Result<(), Failure> {
     for (name, intervention) in &task.interventions {
         publish(format!("do.{name}.base"), &intervention.base)?;
         publish(format!("do.{name}.done"), &intervention.done)?;
+    }
+    for (name, pool) in &task.pools {
+        work.publish(
+            task_inputs::pool_of(&format!("split.{name}")),
+            Media::Json,
+            pool.to_json()?.as_bytes(),
+        )?;
+    }
+    // What is not said has no output, so that the tasks that do not say it keep their manifests.
+    if task.metric != Metric::default() {
+        work.publish(task_inputs::METRIC, Media::Json, serde_json::to_string(&task.metric)?.as_bytes())?;
     }
     work.publish("labels", Media::Json, serde_json::to_string(&task.labels)?.as_bytes())?;
     work.fact("task", &task.name)?;

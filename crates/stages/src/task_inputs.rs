@@ -2,23 +2,73 @@
 
 use std::collections::BTreeMap;
 
-use store::{Manifest, ObjectId};
-use tasks::{Encoded, Encoder, Examples};
+use measures::pooling;
+use measures::scores::Confusion;
+use store::{Input, Manifest};
+use tasks::{Encoded, Encoder, Examples, Metric, Pool, PoolBy};
 
 use crate::stage::{Failure, Inputs, Work};
 
 /// What a stage's roles for parts of a task start with.
 const PREFIX: &str = "task.";
 
-/// Adds a task's labels and the outputs `parts` of its manifest to a stage's inputs.
+/// What the roles of pools start with; the rest is the part that they are of.
+const POOL: &str = "pool.";
+
+/// The role of what the labels of `part` pool by. Tasks whose labels do not pool have no such output.
+pub(crate) fn pool_of(part: &str) -> String {
+    format!("{POOL}{part}")
+}
+
+/// The role of what a task is scored by. A task that is scored by accuracy has no such output.
+pub(crate) const METRIC: &str = "metric";
+
+/// Adds what a task is scored by to a stage's inputs.
+///
+/// # Errors
+/// [`Failure::Store`] if the manifest names it and it does not exist.
+pub(crate) fn add_metric(inputs: &mut Inputs, task: &Manifest) -> Result<(), Failure> {
+    match task.outputs.contains_key(METRIC) {
+        true => inputs.add(&format!("{PREFIX}{METRIC}"), task, METRIC),
+        false => Ok(()),
+    }
+}
+
+/// The metric's value; none for F1 where the second label is neither asked for nor given.
+pub(crate) fn value(metric: Metric, predictions: &[u32], labels: &[u32], classes: usize) -> Option<f64> {
+    let table = Confusion::new(predictions, labels, classes);
+    match metric {
+        Metric::Accuracy => Some(table.accuracy()),
+        Metric::Mcc => Some(table.mcc()),
+        Metric::F1 => table.f1(1),
+        Metric::MacroF1 => Some(table.macro_f1()),
+    }
+}
+
+/// Adds a task's labels, the outputs `parts` of its manifest and how their labels pool to a stage's inputs.
 ///
 /// # Errors
 /// [`Failure::Store`] naming the parts that exist if one does not.
 pub(crate) fn add(inputs: &mut Inputs, task: &Manifest, parts: &[&str]) -> Result<(), Failure> {
     for part in ["labels"].iter().chain(parts) {
         inputs.add(&format!("{PREFIX}{part}"), task, part)?;
+        let pool = pool_of(part);
+        if task.outputs.contains_key(&pool) {
+            inputs.add(&format!("{PREFIX}{pool}"), task, &pool)?;
+        }
     }
     Ok(())
+}
+
+/// The version of pooling, for the recipe of a stage that scores splits: none where no labels pool, so that a task
+/// without pools keeps its keys.
+pub(crate) fn pooling_version(pools: bool) -> Option<(&'static str, u32)> {
+    pools.then_some(("pooling", pooling::VERSION))
+}
+
+/// Whether any part among these inputs has labels that pool.
+pub(crate) fn pools(inputs: &Inputs) -> bool {
+    inputs.roles_under(PREFIX).any(|part| part.starts_with(POOL))
 }
 
 /// Number of examples in a part, as the task's manifest states it.
@@ -45,15 +95,42 @@ pub(crate) struct EncodedExamples {
     pub cases: Vec<String>,
     /// Class index of each example.
     pub labels: Vec<u32>,
+    /// Names of the labels, in order of their class index.
+    pub label_names: Vec<String>,
     /// Tokens or dense rows.
     pub inputs: Encoded,
+    pool: Option<Pool>,
+}
+
+impl EncodedExamples {
+    /// A model's logits over the task's labels as logits over these examples' own, `[examples, label_names]`.
+    pub(crate) fn answers(&self, logits: Vec<f32>) -> Vec<f32> {
+        let Some(pool) = &self.pool else { return logits };
+        let rule = match pool.by {
+            PoolBy::Max => pooling::Rule::Max,
+            PoolBy::Sum => pooling::Rule::Sum,
+        };
+        pooling::pool(&logits, &pool.of, rule)
+    }
+}
+
+fn of_part(part: &str, input: &Input, error: &tasks::Error) -> Failure {
+    Failure::Input(format!("task part `{part}`, object {}: {error}", input.object))
 }
 
 /// The parts of a task that a stage has among its inputs.
 pub(crate) struct TaskInputs {
     /// Names of the labels, in order of their class index.
     pub labels: Vec<String>,
-    parts: BTreeMap<String, (ObjectId, Examples)>,
+    /// What it is scored by.
+    pub metric: Metric,
+    parts: BTreeMap<String, Part>,
+}
+
+/// Examples, and how the task's labels pool into theirs.
+struct Part {
+    examples: Examples,
+    pool: Option<Pool>,
 }
 
 impl TaskInputs {
@@ -64,23 +141,41 @@ impl TaskInputs {
     pub(crate) fn load(work: &Work<'_>) -> Result<Self, Failure> {
         let labels: Vec<String> = serde_json::from_slice(&work.bytes("task.labels")?)
             .map_err(|error| Failure::Input(format!("the task's labels are not a list of names: {error}")))?;
-        let mut parts = BTreeMap::new();
+        let metric = match work.input(&format!("{PREFIX}{METRIC}")) {
+            Ok(input) => serde_json::from_slice(&work.session.bytes(input)?)
+                .map_err(|error| Failure::Input(format!("object {} is no metric: {error}", input.object)))?,
+            Err(_) => Metric::default(),
+        };
+        let mut pools = BTreeMap::new();
         for (role, inputs) in &work.recipe.inputs {
-            let Some(part) = role.strip_prefix(PREFIX).filter(|&part| part != "labels") else { continue };
+            let Some(part) = role.strip_prefix(PREFIX).and_then(|part| part.strip_prefix(POOL)) else {
+                continue;
+            };
             for input in inputs {
-                let examples = Examples::from_parquet(&work.session.bytes(input)?).map_err(|error| {
-                    Failure::Input(format!("task part `{part}`, object {}: {error}", input.object))
-                })?;
-                if let Some(label) = examples.labels.iter().find(|&&label| label as usize >= labels.len()) {
-                    return Err(Failure::Input(format!(
-                        "task part `{part}` has label {label}, but the task has {} labels",
-                        labels.len()
-                    )));
-                }
-                parts.insert(part.to_owned(), (input.object, examples));
+                let pool = Pool::from_json(&work.session.bytes(input)?, labels.len());
+                pools.insert(part.to_owned(), pool.map_err(|error| of_part(part, input, &error))?);
             }
         }
-        Ok(Self { labels, parts })
+        let mut parts = BTreeMap::new();
+        for (role, inputs) in &work.recipe.inputs {
+            let Some(part) = role.strip_prefix(PREFIX) else { continue };
+            if part == "labels" || part == METRIC || part.starts_with(POOL) {
+                continue;
+            }
+            let pool = pools.remove(part);
+            let classes = pool.as_ref().map_or(labels.len(), |pool| pool.labels.len());
+            for input in inputs {
+                let examples = Examples::from_parquet(&work.session.bytes(input)?);
+                let examples = examples.map_err(|error| of_part(part, input, &error))?;
+                if let Some(label) = examples.labels.iter().find(|&&label| label as usize >= classes) {
+                    return Err(Failure::Input(format!(
+                        "task part `{part}` has label {label}, but there are {classes} labels"
+                    )));
+                }
+                parts.insert(part.to_owned(), Part { examples, pool: pool.clone() });
+            }
+        }
+        Ok(Self { labels, metric, parts })
     }
 
     /// Names of the parts that start with `prefix`, without it.
@@ -98,7 +193,7 @@ impl TaskInputs {
         part: &str,
         max_length: usize,
     ) -> Result<EncodedExamples, Failure> {
-        let (_, examples) = self.parts.get(part).ok_or_else(|| {
+        let Part { examples, pool } = self.parts.get(part).ok_or_else(|| {
             let known: Vec<&str> = self.parts.keys().map(String::as_str).collect();
             Failure::Input(format!("the task has no part `{part}`; it has {}", known.join(", ")))
         })?;
@@ -107,7 +202,9 @@ impl TaskInputs {
             ids: examples.ids.clone(),
             cases: examples.cases.clone(),
             labels: examples.labels.clone(),
+            label_names: pool.as_ref().map_or(&self.labels, |pool| &pool.labels).clone(),
             inputs,
+            pool: pool.clone(),
         })
     }
 }

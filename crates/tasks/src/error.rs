@@ -46,6 +46,12 @@ pub enum Error {
         /// What it was given.
         found: &'static str,
     },
+    /// What a split pools its task's labels by cannot be used.
+    #[error("pool: {reason}")]
+    Pool {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The specification of a task cannot be used.
     #[error("task specification: {reason}")]
     Specification {

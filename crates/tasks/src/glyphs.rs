@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use random::Stream;
 use serde::{Deserialize, Serialize};
 
-use crate::{Content, Encoded, Error, Examples, Intervention, LabelledBatch, Task};
+use crate::{Content, Encoded, Error, Examples, Intervention, LabelledBatch, Metric, Task};
 
 /// Changes whenever the same parameters and seed yield other images.
 pub const VERSION: u32 = 1;
@@ -150,6 +150,7 @@ pub fn task(params: &Params) -> Result<Task, Error> {
     let task = Task {
         name: "glyphs".into(),
         labels: (0..CLASSES).map(|digit| digit.to_string()).collect(),
+        metric: Metric::Accuracy,
         train: split("train", params.train, &training),
         splits: BTreeMap::from([
             ("val".into(), split("val", 500, &training)),
@@ -157,6 +158,7 @@ pub fn task(params: &Params) -> Result<Task, Error> {
             ("ood".into(), split("ood", 1_000, &wrong)),
             ("cue-absent".into(), split("cue-absent", 1_000, &|_, _| None)),
         ]),
+        pools: BTreeMap::new(),
         interventions: BTreeMap::from([
             (
                 "cue".into(),

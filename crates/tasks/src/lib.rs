@@ -1,7 +1,7 @@
 //! What models learn and are tested on.
 //!
 //! Two embedded worlds whose latents are known ([`roles`], a language; [`glyphs`], images), real text for pretraining
-//! ([`corpus`]) and tasks from anyone's files ([`table`]). A [`Task`] is a training set, evaluation splits in and out
+//! ([`corpus`]), tasks from anyone's files ([`table`]) and English pairs that tell heuristics of entailment apart ([`hans`]). A [`Task`] is a training set, evaluation splits in and out
 //! of distribution, and [`Intervention`]s: pairs of examples before and after one change to the process that made
 //! them. An [`Encoder`] turns examples into what models read, a [`Source`] yields pretraining batches for ever.
 //!
@@ -13,7 +13,10 @@ mod encode;
 mod error;
 mod examples;
 pub mod glyphs;
+pub mod hans;
 mod masking;
+mod metric;
+mod pool;
 pub mod roles;
 mod source;
 pub mod table;
@@ -24,6 +27,8 @@ pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, vocabulary_siz
 pub use error::Error;
 pub use examples::{Content, Examples};
 pub use masking::{MaskedBatch, Masking};
+pub use metric::Metric;
+pub use pool::{Pool, PoolBy};
 pub use source::{Batch, LabelledBatch, Source};
 pub use task::{Intervention, Task};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Content, Error, Examples};
+use crate::{Content, Error, Examples, Metric, Pool};
 
 /// A training set, evaluation splits and interventions over one list of labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,10 +11,14 @@ pub struct Task {
     pub name: String,
     /// Names of the labels, in order of their class index.
     pub labels: Vec<String>,
+    /// What it is scored by.
+    pub metric: Metric,
     /// What is trained on.
     pub train: Examples,
     /// What is evaluated on, by name. `val` is for choices, `id` in distribution, the rest out of it.
     pub splits: BTreeMap<String, Examples>,
+    /// How the labels pool, for each split whose labels are coarser than the task's.
+    pub pools: BTreeMap<String, Pool>,
     /// What is intervened on, by name.
     pub interventions: BTreeMap<String, Intervention>,
 }
@@ -47,8 +51,18 @@ impl Task {
         {
             return wrong("labels", format!("label `{}` is named twice", self.labels[twice]));
         }
+        if let Err(reason) = self.metric.check(self.labels.len()) {
+            return wrong("metric", reason);
+        }
+        for (name, pool) in &self.pools {
+            let part = format!("split.{name}");
+            if !self.splits.contains_key(name) {
+                return wrong(&part, "its labels pool, but there is no such split".into());
+            }
+            pool.check(self.labels.len()).map_err(|reason| Error::Examples { part, reason })?;
+        }
         for (part, examples) in self.parts() {
-            examples.check(&part, self.labels.len())?;
+            examples.check(&part, self.labels_of(&part).len())?;
             let (found, expected) = (examples.content.kind(), self.train.content.kind());
             let width =
                 |content: &Content| if let Content::Dense { width, .. } = content { *width } else { 0 };
@@ -64,6 +78,13 @@ impl Task {
         Ok(())
     }
 
+    /// Names of the labels of a part, in order of their class index: the task's own, but in a split where they pool.
+    #[must_use]
+    pub fn labels_of(&self, part: &str) -> &[String] {
+        let pool = part.strip_prefix("split.").and_then(|split| self.pools.get(split));
+        pool.map_or(&self.labels, |pool| &pool.labels)
+    }
+
     /// All parts with their names: `train`, `split.<name>`, `do.<name>.base` and `do.<name>.done`.
     pub fn parts(&self) -> impl Iterator<Item = (String, &Examples)> {
         let splits = self.splits.iter().map(|(name, split)| (format!("split.{name}"), split));
@@ -77,6 +98,7 @@ impl Task {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PoolBy;
     use crate::examples::tests::texts;
 
     fn task() -> Task {
@@ -84,8 +106,10 @@ mod tests {
         Task {
             name: "test".into(),
             labels: vec!["no".into(), "yes".into()],
+            metric: Metric::Accuracy,
             train: texts(&["a", "b"]),
             splits: BTreeMap::from([("val".into(), texts(&["c"]))]),
+            pools: BTreeMap::new(),
             interventions: BTreeMap::from([("swap".into(), intervention)]),
         }
     }
@@ -110,6 +134,16 @@ mod tests {
         assert_eq!(
             message(&|t| t.splits.get_mut("val").unwrap().labels[0] = 7).split(':').next(),
             Some("split.val")
+        );
+        let pool =
+            |of: &[usize]| Pool { labels: vec!["a".into(), "b".into()], of: of.to_vec(), by: PoolBy::Max };
+        assert_eq!(
+            message(&|t| drop(t.pools.insert("ood".into(), pool(&[0, 1])))),
+            "split.ood: its labels pool, but there is no such split"
+        );
+        assert_eq!(
+            message(&|t| drop(t.pools.insert("val".into(), pool(&[0, 1, 1])))),
+            "split.val: 3 labels are pooled, but the task has 2"
         );
         let dense = Content::Dense { values: vec![1.0], width: 1 };
         assert_eq!(

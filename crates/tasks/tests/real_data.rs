@@ -1,8 +1,9 @@
 //! Files as they are published. Skipped unless `SAMEBASIN_DATA` names the folder that holds them.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use tasks::{Batch, Content, Encoder, Masking, Source, corpus, table, vocabulary_size};
+use tasks::{Batch, Content, Encoder, Examples, Masking, Metric, Source, corpus, table, vocabulary_size};
 
 fn data() -> Option<PathBuf> {
     let folder = std::env::var_os("SAMEBASIN_DATA").map(PathBuf::from);
@@ -129,6 +130,83 @@ fn hans_and_interventions_from_pairs_of_files() {
     cases.dedup();
     assert_eq!(cases.len(), 30);
     assert!(prepared.task.interventions["inversion"].base.len() > 50);
+}
+
+/// Parts of a task, and how many examples each has.
+type Sizes = &'static [(&'static str, usize)];
+
+/// The specification of a study or a task that this repository offers.
+fn offered(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn every_offered_task_is_as_large_as_it_says() {
+    let of_task: [(&str, Metric, Sizes); 8] = [
+        (
+            "tasks/mnli.toml",
+            Metric::Accuracy,
+            &[("train", 10_000), ("split.id", 3_408), ("split.val", 1_500)],
+        ),
+        ("tasks/qqp.toml", Metric::F1, &[("train", 10_000), ("split.id", 10_000), ("split.val", 2_000)]),
+        ("tasks/mrpc.toml", Metric::F1, &[("train", 3_268), ("split.id", 204), ("split.val", 400)]),
+        ("tasks/rte.toml", Metric::Accuracy, &[("train", 2_190), ("split.id", 139), ("split.val", 300)]),
+        (
+            "tasks/cola.toml",
+            Metric::Mcc,
+            &[("train", 7_751), ("split.id", 527), ("split.ood", 516), ("split.val", 800)],
+        ),
+        ("tasks/sst2.toml", Metric::Accuracy, &[("train", 60_614), ("split.id", 872), ("split.val", 2_000)]),
+        (
+            "paws/qqp.toml",
+            Metric::Accuracy,
+            &[("train", 10_000), ("split.id", 2_000), ("split.ood", 677), ("split.val", 1_000)],
+        ),
+        (
+            "hans/mnli.toml",
+            Metric::Accuracy,
+            &[
+                ("train", 10_000),
+                ("split.id", 2_000),
+                ("split.ood", 6_000),
+                ("split.ours", 3_000),
+                ("split.val", 1_000),
+                ("do.inversion.base", 400),
+                ("do.inversion.done", 400),
+                ("do.passive.base", 400),
+                ("do.passive.done", 400),
+            ],
+        ),
+    ];
+    for (name, metric, expected) in of_task {
+        let text = offered(name);
+        let spec = table::Spec::parse(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(spec.metric, metric, "{name}");
+        let Some(prepared) = prepared(&text) else { continue };
+        assert_eq!(sizes(&prepared), sized(expected), "{name}");
+        eprintln!("{name}: overlap with train {:?}", prepared.overlap);
+    }
+}
+
+/// HANS is half entailed, and so is what we make; an inversion changes the answer, a passive does not.
+#[test]
+fn the_study_of_hans_asks_what_it_says() {
+    let Some(prepared) = prepared(&offered("hans/mnli.toml")) else { return };
+    let task = prepared.task;
+    assert_eq!(task.labels_of("split.ood"), ["entailment", "non-entailment"]);
+    assert_eq!(task.labels_of("split.id").len(), 3);
+    let share = |examples: &Examples, label: u32| {
+        examples.labels.iter().filter(|&&found| found == label).count() as f64 / examples.len() as f64
+    };
+    assert!((share(&task.splits["ood"], 0) - 0.5).abs() < 0.02);
+    assert!((share(&task.splits["ours"], 0) - 0.5).abs() < 1e-12);
+    let cases = |split: &str| task.splits[split].cases.iter().cloned().collect::<BTreeSet<String>>();
+    assert_eq!((cases("ood").len(), cases("ood")), (30, cases("ours")));
+    for (name, after) in [("inversion", 1), ("passive", 0)] {
+        let intervention = &task.interventions[name];
+        assert_eq!((share(&intervention.base, 0), share(&intervention.done, after)), (1.0, 1.0), "{name}");
+    }
 }
 
 #[test]

@@ -116,7 +116,7 @@ pub struct StudyManifests(Manifests);
 
 impl Stage for Report {
     const NAME: &'static str = "report";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         let named: Result<Vec<Manifest>, Failure> =

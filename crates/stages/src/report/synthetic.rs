@@ -151,6 +151,8 @@ fn add_cell(study: &mut Study, place: &Place, size: Size, level: f64, rung: usiz
                 calibration_error: 0.05,
                 mcc: 2.0 * accuracy - 1.0,
                 f1: accuracy,
+                metric: "accuracy".into(),
+                score: Some(accuracy),
                 failed: false,
             });
         };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::language::{Marker, text};
 use super::latents::{Kind, Latents, Template};
 use super::{Change, interventions};
-use crate::{Content, Error, Examples, Task};
+use crate::{Content, Error, Examples, Metric, Task};
 
 /// What decides a task.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,8 +69,10 @@ pub fn task(params: &Params) -> Result<Task, Error> {
     let task = Task {
         name: "roles".into(),
         labels: vec!["group-0".into(), "group-1".into()],
+        metric: Metric::Accuracy,
         train: sampler.split("train", params.train, |stream| sampler.training(stream)),
         splits,
+        pools: BTreeMap::new(),
         interventions: Change::ALL
             .iter()
             .map(|&change| (change.name().into(), interventions(change, params.seed)))

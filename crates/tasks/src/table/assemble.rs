@@ -6,8 +6,8 @@ use std::path::Path;
 use random::Stream;
 
 use super::format::File;
-use super::{Part, Sample, Spec};
-use crate::{Content, Error, Examples, Intervention, Task};
+use super::{Generator, Part, Sample, Spec};
+use crate::{Content, Error, Examples, Intervention, Task, hans};
 
 /// A task from files, and what its splits share with its training set.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,8 +48,23 @@ impl Spec {
         }
         let read = |part: &Part| part.read(&files[&part.file], &self.labels);
         let mut splits = BTreeMap::from([("val".to_owned(), read(&self.val)?)]);
+        let mut pools = BTreeMap::new();
         for (name, part) in &self.split {
-            splits.insert(name.clone(), read(part)?);
+            let wrong = |reason| Error::Specification { reason: format!("[split.{name}]: {reason}") };
+            let pool = part.pool(&self.labels).map_err(wrong)?;
+            let labels = pool.as_ref().map_or(&self.labels, |pool| &pool.labels);
+            splits.insert(name.clone(), part.read(&files[&part.file], labels)?);
+            pools.extend(pool.map(|pool| (name.clone(), pool)));
+        }
+        for (name, generated) in &self.generated {
+            let wrong = |reason| Error::Specification { reason: format!("[generated.{name}]: {reason}") };
+            let pool = generated.pool(&self.labels).map_err(wrong)?;
+            let (per_case, seed) = (generated.per_case, generated.seed);
+            let examples = match generated.generator {
+                Generator::Hans => hans::examples(&hans::Params { per_case, seed })?,
+            };
+            splits.insert(name.clone(), examples);
+            pools.extend(pool.map(|pool| (name.clone(), pool)));
         }
         let mut interventions = BTreeMap::new();
         for (name, pair) in &self.interventions {
@@ -57,8 +72,8 @@ impl Spec {
             interventions.insert(name.clone(), sides);
         }
         let train = read(&self.train)?;
-        let task =
-            Task { name: self.name.clone(), labels: self.labels.clone(), train, splits, interventions };
+        let (name, labels) = (self.name.clone(), self.labels.clone());
+        let task = Task { name, labels, metric: self.metric, train, splits, pools, interventions };
         task.check()?;
         let known: BTreeSet<String> = fingerprints(&task.train).collect();
         let shared = |split| fingerprints(split).filter(|text| known.contains(text)).count() as u64;
@@ -228,6 +243,27 @@ mod tests {
         assert_eq!(prepared(&dropped, TRAIN, VAL), Err("train.jsonl: `drop` leaves no row".into()));
         let missing = Spec::parse(SPEC).unwrap().read(Path::new("/nowhere")).unwrap_err().to_string();
         assert!(missing.starts_with("train.jsonl: cannot be read: "), "{missing}");
+    }
+
+    const GENERATED: &str = "[generated.hans]\ngenerator = \"hans\"\nper_case = 2\nseed = 1\n";
+
+    #[test]
+    fn splits_are_made_and_their_labels_pool() {
+        let labels = "labels = [\"no\", \"yes\", \"perhaps\"]";
+        let names = "entailment = [\"yes\"], non-entailment = [\"no\", \"perhaps\"]";
+        let pool = |names: &str| format!("pool = {{ by = \"max\", labels = {{ {names} }} }}\n");
+        // The generator's first label is `entailment`, and so must be the first of the pooled ones.
+        let spec = SPEC.replace("labels = [\"no\", \"yes\"]", labels) + GENERATED + &pool(names);
+        let message = prepared(&spec, TRAIN, VAL).unwrap_err();
+        assert!(message.contains("[generated.hans]: `hans` has the labels `entailment`, `non-entailment`"));
+        let spec = spec.replace(labels, "labels = [\"yes\", \"no\", \"perhaps\"]");
+        let spec = spec.replace("text = \"a\"", "text = \"a\"\ntext_b = \"y\"");
+        let task = prepared(&spec, TRAIN, VAL).unwrap().task;
+        assert_eq!((task.splits["hans"].len(), &task.pools["hans"].of), (60, &vec![0, 1, 1]));
+        let read = spec.replace("[generated.hans]", "[generated.ood]");
+        assert!(prepared(&read, TRAIN, VAL).unwrap_err().contains("a split `ood` from a file"));
+        let none = spec.replace("per_case = 2", "per_case = 0");
+        assert!(prepared(&none, TRAIN, VAL).unwrap_err().contains("`per_case` is 0, but must be 1 to 1000"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! ```toml
 //! name = "qqp"
 //! labels = ["different", "duplicate"]
+//! metric = "f1"                       # or "accuracy", "mcc", "macro-f1"; else accuracy
 //!
 //! [train]
 //! file = "glue/qqp.train.jsonl"       # .jsonl, .tsv, .csv or .parquet; or say `format`
@@ -40,15 +41,18 @@
 //! ```
 //!
 //! `columns = ["source", "label", "mark", "text"]` names the columns of a file without a header; `drop = ["-"]` leaves
-//! out the rows with these labels. `[do.<name>.base]` and `[do.<name>.done]` are the two sides of an intervention, row
-//! by row.
+//! out the rows with these labels. A split whose answers are fewer than the task's labels says which fall together:
+//! `pool = { by = "max", labels = { non-entailment = ["neutral", "contradiction"] } }`; its `map` leads to these.
+//!
+//! `[do.<name>.base]` and `[do.<name>.done]` are the two sides of an intervention, row by row. `[generated.<name>]` with
+//! `generator = "hans"`, `per_case = 100` and `seed = 0` is a split that needs no file ([`crate::hans`]).
 
 mod assemble;
 mod format;
 mod spec;
 
 pub use assemble::Prepared;
-pub use spec::{Format, Pair, Part, Sample, Spec};
+pub use spec::{Format, Generated, Generator, Pair, Part, Pooled, Sample, Spec};
 
 /// Changes whenever the same specification and files yield another task.
 pub const VERSION: u32 = 1;

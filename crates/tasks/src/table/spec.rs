@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, Metric, Pool, PoolBy, hans};
 
 /// A task's specification. See the [module](super) for an example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct Spec {
     pub name: String,
     /// Names of the labels, in order of their class index.
     pub labels: Vec<String>,
+    /// What the task is scored by.
+    #[serde(default)]
+    pub metric: Metric,
     /// What is trained on.
     pub train: Part,
     /// What choices are made on; becomes the split `val`.
@@ -22,6 +25,9 @@ pub struct Spec {
     /// What is evaluated on, by name.
     #[serde(default)]
     pub split: BTreeMap<String, Part>,
+    /// Splits that are made and not read, by name.
+    #[serde(default)]
+    pub generated: BTreeMap<String, Generated>,
     /// Interventions, by name.
     #[serde(default, rename = "do")]
     pub interventions: BTreeMap<String, Pair>,
@@ -66,6 +72,40 @@ pub struct Part {
     pub drop: Vec<String>,
     /// Which rows; else all.
     pub sample: Option<Sample>,
+    /// How the task's labels pool into the coarser ones of a split.
+    pub pool: Option<Pooled>,
+}
+
+/// Coarser labels for a split: its file, or its `map`, names these in place of those that they hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pooled {
+    /// The labels that fall into each coarser one; a label in none stays what it is.
+    pub labels: BTreeMap<String, Vec<String>>,
+    /// What their scores become.
+    pub by: PoolBy,
+}
+
+/// A split of examples that are made by a generator, with labels of the generator's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generated {
+    /// What makes them.
+    pub generator: Generator,
+    /// Examples of each of its cases.
+    pub per_case: usize,
+    /// Seed of the examples.
+    pub seed: u64,
+    /// How the task's labels pool into the generator's.
+    pub pool: Option<Pooled>,
+}
+
+/// What makes examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Generator {
+    /// Pairs of sentences that are entailed or not, by sub-case ([`hans`]).
+    Hans,
 }
 
 /// `take` rows, after `skip` others, of a file's rows in the random order of `seed`: parts with one seed and ranges
@@ -108,12 +148,23 @@ impl Spec {
         if spec.labels.len() < 2 {
             return wrong("`labels` must name at least two labels".into());
         }
+        if let Err(reason) = spec.metric.check(spec.labels.len()) {
+            return wrong(reason);
+        }
         if spec.split.contains_key("val") {
             return wrong("`split.val` is the section `[val]`".into());
         }
         for (name, part) in spec.parts() {
-            part.check(&spec.labels)
+            part.check(&name, &spec.labels)
                 .map_err(|reason| Error::Specification { reason: format!("[{name}]: {reason}") })?;
+        }
+        for (name, generated) in &spec.generated {
+            if name == "val" || spec.split.contains_key(name) {
+                return wrong(format!("[generated.{name}]: there is a split `{name}` from a file"));
+            }
+            generated
+                .check(&spec.labels)
+                .map_err(|reason| Error::Specification { reason: format!("[generated.{name}]: {reason}") })?;
         }
         Ok(spec)
     }
@@ -137,8 +188,45 @@ impl Spec {
     }
 }
 
-impl Part {
+impl Generated {
     fn check(&self, labels: &[String]) -> Result<(), String> {
+        let pool = self.pool(labels)?;
+        let labels = pool.as_ref().map_or(labels, |pool| &pool.labels);
+        let Generator::Hans = self.generator;
+        if labels != hans::LABELS {
+            return Err(format!(
+                "`hans` has the labels {}, but these are {}; give a `pool`, or other names in this order?",
+                names(&hans::LABELS.map(str::to_owned)),
+                names(labels)
+            ));
+        }
+        match self.per_case {
+            1..=hans::MOST_PER_CASE => Ok(()),
+            other => Err(format!("`per_case` is {other}, but must be 1 to {}", hans::MOST_PER_CASE)),
+        }
+    }
+
+    /// How the task's labels pool, if they do.
+    pub(super) fn pool(&self, labels: &[String]) -> Result<Option<Pool>, String> {
+        self.pool.as_ref().map(|pooled| pooled.of(labels)).transpose()
+    }
+}
+
+impl Pooled {
+    fn of(&self, labels: &[String]) -> Result<Pool, String> {
+        Pool::new(labels, &self.labels, self.by)
+    }
+}
+
+impl Part {
+    fn check(&self, section: &str, labels: &[String]) -> Result<(), String> {
+        if self.pool.is_some() && !section.starts_with("split.") {
+            return Err(
+                "`pool` is for splits: what is learned and chosen by has the task's own labels".into()
+            );
+        }
+        let pool = self.pool(labels)?;
+        let labels = pool.as_ref().map_or(labels, |pool| &pool.labels);
         let path = Path::new(&self.file);
         let inside = |component: Component| matches!(component, Component::Normal(_) | Component::CurDir);
         if self.file.is_empty() || !path.components().all(inside) {
@@ -156,6 +244,11 @@ impl Part {
             return Err(format!("`map` sends `{from}` to `{label}`, but the labels are {}", names(labels)));
         }
         Ok(())
+    }
+
+    /// How the task's labels pool, if they do.
+    pub(super) fn pool(&self, labels: &[String]) -> Result<Option<Pool>, String> {
+        self.pool.as_ref().map(|pooled| pooled.of(labels)).transpose()
     }
 
     /// The format, by word or by the file's name.
@@ -248,6 +341,28 @@ pub(super) mod tests {
         assert!(message("case_value", "case = \"a\"\ncase_value").contains("exclude each other"));
         assert!(message("\"no\", ", "").contains("at least two"));
         assert!(message("name", "name name").contains("TOML parse error"));
+        assert!(message("[train]", "metric = \"bleu\"\n[train]").contains("unknown variant `bleu`"));
+        assert!(
+            message("\"yes\"]", "\"yes\", \"perhaps\"]\nmetric = \"f1\"")
+                .contains("`f1` is of the second of two")
+        );
+        let pool = "pool = { by = \"max\", labels = { any = [\"no\", \"yes\"] } }\n";
+        assert!(message("[val]", &format!("{pool}[val]")).contains("[train]: `pool` is for splits"));
+        assert!(message("case_value", &format!("{pool}case_value")).contains("[split.ood]: `pool` leaves 1"));
+    }
+
+    #[test]
+    fn a_split_may_have_coarser_labels() {
+        let pool = "pool = { by = \"sum\", labels = { right = [\"yes\", \"perhaps\"] } }\n";
+        let text = SPEC.replace("labels = [\"no\", \"yes\"]", "labels = [\"no\", \"yes\", \"perhaps\"]");
+        let text = text.replace("case_value", &format!("{pool}map = {{ y = \"right\" }}\ncase_value"));
+        let spec = Spec::parse(&text).unwrap();
+        let pool = spec.split["ood"].pool(&spec.labels).unwrap().unwrap();
+        assert_eq!((pool.of, pool.by), (vec![0, 1, 1], PoolBy::Sum));
+        assert_eq!(spec.split["ood"].label("y", &pool.labels), Ok(Some(1)));
+        let fine = text.replace("y = \"right\"", "y = \"yes\"");
+        let message = Spec::parse(&fine).unwrap_err().to_string();
+        assert!(message.contains("sends `y` to `yes`, but the labels are `no`, `right`"), "{message}");
     }
 
     #[test]

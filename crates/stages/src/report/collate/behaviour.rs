@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 
 use measures::{agreement, ensemble, mechanism, scores};
+use tasks::Metric;
 
 use crate::report::collate::rows::Prediction;
 use crate::rows::{EffectRow, PredictionRow, ScoreRow};
 use crate::stage::Failure;
+use crate::task_inputs;
 
 /// One model's evaluation, in memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Behaviour {
+    /// What its task is scored by.
+    pub(crate) metric: Metric,
     pub(crate) scores: Vec<ScoreRow>,
     pub(crate) effects: Vec<EffectRow>,
     /// Its answers by split, the two sides of interventions among them.
@@ -61,12 +65,23 @@ impl Behaviour {
             split.predictions.push(row.prediction);
             split.logits.extend(row.logits);
         }
-        Ok(Self { scores, effects, answers })
+        Ok(Self { metric: Metric::default(), scores, effects, answers })
     }
 
     /// Accuracy on a whole split.
     pub(crate) fn accuracy(&self, split: &str) -> Option<f64> {
         self.scores.iter().find(|row| row.split == split && row.case.is_empty()).map(|row| row.accuracy)
+    }
+
+    /// The task's metric on a split and, where `case` is not empty, a case of it.
+    pub(crate) fn score(&self, split: &str, case: &str) -> Option<f64> {
+        let answers = self.answers.get(split)?;
+        let rows = (0..answers.labels.len()).filter(|&i| case.is_empty() || answers.cases[i] == case);
+        let (predictions, labels): (Vec<u32>, Vec<u32>) =
+            rows.map(|i| (answers.predictions[i], answers.labels[i])).unzip();
+        (!labels.is_empty())
+            .then(|| task_inputs::value(self.metric, &predictions, &labels, answers.classes))
+            .flatten()
     }
 
     /// Splits that are no side of an intervention.
@@ -235,6 +250,27 @@ mod tests {
         assert_eq!(counterfactual_agreement(&a, &b), Some(0.5));
         let both = [&a.answers["ood"], &b.answers["ood"]];
         assert_eq!(Ensemble::Logits.scores(&both).unwrap().accuracy, 0.5);
+    }
+
+    #[test]
+    fn a_task_has_a_metric_of_its_own() {
+        let right = [[2.0, 0.0], [0.0, 2.0]];
+        let mut behaviour = model([[2.0, 0.0], [2.0, 0.0]], right, 0.0);
+        behaviour.answers.get_mut("ood").unwrap().cases[1] = "z".into();
+        for (metric, whole, case) in [
+            (Metric::Accuracy, Some(0.5), Some(0.0)),
+            (Metric::Mcc, Some(0.0), Some(0.0)),
+            (Metric::F1, Some(0.0), Some(0.0)),
+            (Metric::MacroF1, Some(1.0 / 3.0), Some(0.0)),
+        ] {
+            behaviour.metric = metric;
+            assert_eq!(
+                (behaviour.score("ood", ""), behaviour.score("ood", "z")),
+                (whole, case),
+                "{metric:?}"
+            );
+        }
+        assert_eq!(behaviour.score("id", ""), None);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl<'a> Group<'a> {
         let mut collated = Collated::default();
         let mut predictions: Vec<Prediction> = Vec::new();
         for (run, behaviour) in self.evaluated() {
-            collated.runs.extend(behaviour.scores.iter().map(|score| self.run_score(run, score)));
+            collated.runs.extend(behaviour.scores.iter().map(|score| self.run_score(run, behaviour, score)));
             collated.interventions.extend(self.effects(run, behaviour));
             predictions.extend(behaviour.predictions(run));
         }
@@ -77,7 +77,7 @@ impl<'a> Group<'a> {
         self.runs.iter().filter_map(|run| Some((run, self.behaviours.get(run.key.as_str())?)))
     }
 
-    fn run_score(&self, run: &Run, score: &ScoreRow) -> RunScore {
+    fn run_score(&self, run: &Run, behaviour: &Behaviour, score: &ScoreRow) -> RunScore {
         RunScore {
             run: run.key.clone(),
             arm: run.arm.clone(),
@@ -99,6 +99,8 @@ impl<'a> Group<'a> {
             calibration_error: score.calibration_error,
             mcc: score.mcc,
             f1: score.f1,
+            metric: behaviour.metric.name().into(),
+            score: behaviour.score(&score.split, &score.case),
             failed: run.failed,
         }
     }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use store::{Input, Manifest, StageKey, Store};
+use tasks::Metric;
 
 use crate::rows::{LossPoint, MemberRow, PairRow, PathRow};
 use crate::stage::Failure;
@@ -166,11 +167,20 @@ fn behaviour(store: &Store, evaluation: &Manifest) -> Result<Behaviour, Failure>
     let bytes = |role: &str| -> Result<_, Failure> { Ok(store.map(&evaluation.output(role)?.object)?) };
     let about =
         |error: tables::Error| Failure::Input(format!("evaluate {}: {error}", evaluation.key.short()));
-    Behaviour::new(
+    let metric = evaluation.facts.get("metric").and_then(serde_json::Value::as_str);
+    let metric = match metric.map(|name| Metric::named(name).ok_or(name)).transpose() {
+        Ok(metric) => metric.unwrap_or_default(),
+        Err(name) => {
+            let key = evaluation.key.short();
+            return Err(Failure::Input(format!("evaluate {key} is scored by `{name}`, which is no metric")));
+        }
+    };
+    let behaviour = Behaviour::new(
         crate::rows::ScoreRow::read(&bytes("scores")?).map_err(about)?,
         crate::rows::EffectRow::read(&bytes("effects")?).map_err(about)?,
         crate::rows::PredictionRow::read(&bytes("predictions")?).map_err(about)?,
-    )
+    )?;
+    Ok(Behaviour { metric, ..behaviour })
 }
 
 fn lines(store: &Store, manifests: &Manifests) -> Result<Lines, Failure> {

@@ -66,6 +66,11 @@ tables::rows! {
         pub mcc: f64,
         /// F1, macro-averaged over the labels, 0 to 1.
         pub f1: f64,
+        /// What the task is scored by: `accuracy`, `mcc`, `f1` (of the second of two labels) or `macro-f1`.
+        pub metric: String,
+        /// Its value; absent for `f1` where the second label is neither asked for nor given, and where there are no
+        /// predictions to take it from.
+        pub score: Option<f64>,
         /// True if the run does no better than always giving the commonest answer.
         pub failed: bool,
     }
