@@ -141,6 +141,7 @@ impl<'a> Training<'a> {
                 clip: 1.0,
             },
             dropout_seed: None,
+            scope: learn::Scope::All,
         };
         let until = self.state.step + 1;
         let (state, trainer, batch) = (&mut self.state, &mut self.trainer, &self.batch);

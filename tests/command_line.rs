@@ -115,3 +115,38 @@ fn the_store_can_be_looked_into() {
             .unwrap_or_else(|error| panic!("{command:?}: {error}\n{printed}"));
     }
 }
+
+/// A preset stands for its values, and a word of one's own goes before it.
+#[test]
+fn a_preset_is_its_values() {
+    let bench = Bench::new();
+    bench.tiny();
+    let run = |name: &str, more: &[&str]| {
+        let arguments = ["--checkpoint", "ladder:step-20", "--task", "task", "--steps", "5", "--ref", name];
+        bench.run("finetune", &[&arguments, more].concat());
+        bench.manifest(name)["parameters"].clone()
+    };
+    let plain = run("plain", &[]);
+    let feather = run("feather", &["--preset", "feather", "--beta2", "0.98"]);
+    let changed: Vec<(&str, String)> = feather
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, value)| plain.get(name.as_str()) != Some(value))
+        .map(|(name, value)| (name.as_str(), value.to_string()))
+        .collect();
+    let expected = [
+        ("beta2", "0.98"),
+        ("dropout", "0.1"),
+        ("epsilon", "1e-6"),
+        ("learning_rate", "2e-5"),
+        ("max_length", "128"),
+        ("no_bias_correction", "true"),
+        ("shuffle_window", "100"),
+    ];
+    let number = |text: &str| text.parse::<f64>().map_or(text.to_owned(), |number| number.to_string());
+    let changed: Vec<(&str, String)> = changed.iter().map(|(name, text)| (*name, number(text))).collect();
+    assert_eq!(changed, expected.map(|(name, text)| (name, number(text))));
+    let biases = run("biases", &["--train", "biases"]);
+    assert_eq!(biases["train"], "biases");
+}

@@ -16,11 +16,11 @@ mod training;
 
 pub use gradient::Trainer;
 pub use optimiser::AdamW;
-pub use order::Order;
+pub use order::{Order, Shuffle};
 pub use schedule::Schedule;
 pub use scoring::{Scorer, masked_tally};
 pub use state::State;
-pub use training::{Progress, Recipe, train};
+pub use training::{Progress, Recipe, Scope, train};
 
 /// Changes whenever a training run of the same recipe yields other bytes.
 pub const TRAINING_VERSION: u32 = 1;

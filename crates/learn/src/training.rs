@@ -23,6 +23,17 @@ pub struct Recipe {
     pub optimiser: AdamW,
     /// Seed of the dropout masks; `None` trains without dropout.
     pub dropout_seed: Option<u64>,
+    /// Which parameters are trained.
+    pub scope: Scope,
+}
+
+/// Which parameters a run trains; the others stay as they are, to the bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    All,
+    /// Biases and the task's head: BitFit (Ben Zaken, Ravfogel and Goldberg 2022).
+    Biases,
 }
 
 /// What one step did.
@@ -56,7 +67,13 @@ pub fn train<E: From<Error>>(
     observe: &mut dyn FnMut(&Progress, &State) -> Result<(), E>,
 ) -> Result<(), E> {
     recipe.optimiser.check()?;
-    let decayed = decayed_ranges(model);
+    let trained = match recipe.scope {
+        Scope::All => vec![true; model.layout().entries().len()],
+        Scope::Biases => model.biases_and_head(),
+    };
+    let frozen = ranges(model, trained.iter().map(|trained| !trained));
+    let decayed =
+        ranges(model, trained.iter().zip(model.decays()).map(|(&trained, decays)| trained && decays));
     let mut slope = vec![0.0; state.weights.values.len()];
     let _denormals = kernels::denormals::Guard::new();
     while state.step < until.min(recipe.steps) {
@@ -65,6 +82,10 @@ pub fn train<E: From<Error>>(
         let dropout_key = recipe.dropout_seed.map(|seed| Stream::at(seed, "dropout", state.step).u64());
         let batch = batches(state.step);
         let tally = trainer.gradient(&state.weights.values, &batch, dropout_key, &mut slope)?;
+        // Without a gradient, moments stay zero and the optimiser moves nothing.
+        for range in &frozen {
+            slope[range.clone()].fill(0.0);
+        }
         let gradient_norm = kernels::norm::norm(&slope);
         for (what, value) in [("loss", tally.loss_sum), ("gradient norm", gradient_norm)] {
             if !value.is_finite() {
@@ -90,12 +111,12 @@ pub fn train<E: From<Error>>(
     Ok(())
 }
 
-/// The parameters that weight decay applies to, neighbours joined.
-fn decayed_ranges(model: &Model) -> Vec<Range<usize>> {
+/// The parameters that are chosen, neighbours joined. `chosen` has a word for each entry of the layout.
+fn ranges(model: &Model, chosen: impl Iterator<Item = bool>) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
-    for (entry, decays) in model.layout().entries().iter().zip(model.decays()) {
+    for (entry, chosen) in model.layout().entries().iter().zip(chosen) {
         match ranges.last_mut() {
-            _ if !decays => {}
+            _ if !chosen => {}
             Some(last) if last.end == entry.offset => last.end += entry.len,
             _ => ranges.push(entry.range()),
         }

@@ -1,6 +1,6 @@
 //! What a training run promises: exact resumption, the same bytes on any number of threads, and a loss that falls.
 
-use learn::{AdamW, Error, Recipe, Schedule, Scorer, State, Trainer, masked_tally, train};
+use learn::{AdamW, Error, Recipe, Schedule, Scope, Scorer, State, Trainer, masked_tally, train};
 use models::{Config, Head, Model, bert};
 use tasks::{Batch, Encoded, Source, roles};
 
@@ -35,6 +35,7 @@ fn recipe(steps: u64) -> Recipe {
             clip: 1.0,
         },
         dropout_seed: Some(5),
+        scope: Scope::All,
     }
 }
 
@@ -98,6 +99,30 @@ fn the_held_out_loss_falls() {
     let after = masked_tally(&model, &state.weights.values, &held_out).unwrap();
     assert_eq!(before.n, after.n);
     assert!(after.mean_loss() < before.mean_loss() - 0.5, "{} to {}", before.mean_loss(), after.mean_loss());
+}
+
+/// BitFit: matrices stay to the bit, weight decay or not; biases and the classifier move.
+#[test]
+fn biases_alone_are_trained_where_that_is_asked_for() {
+    let Config::Bert(config) = model(0.0).config().clone() else { unreachable!() };
+    let model = Model::new(Config::Bert(config), Head::Classification { labels: 2 }).unwrap();
+    let Batch::Masked(text) = Source::Roles(roles::Source::default()).batch(1, 0, 32) else { unreachable!() };
+    let inputs = Encoded::Tokens { ids: text.ids, types: text.types, starts: text.starts };
+    let labels = (0..32).map(|row| row % 2).collect();
+    let batch = Batch::Labelled(tasks::LabelledBatch { inputs, labels });
+    let start = model.init(3);
+    let mut state = State::start(start.clone());
+    let mut recipe = Recipe { scope: Scope::Biases, dropout_seed: None, ..recipe(5) };
+    recipe.optimiser.weight_decay = 0.1;
+    let mut trainer = Trainer::new(&model, None);
+    let mut batches = |_| batch.clone();
+    train::<Error>(&model, &mut state, &recipe, &mut trainer, &mut batches, 5, &mut |_, _| Ok(())).unwrap();
+    for entry in model.layout().entries() {
+        let stayed = state.weights.values[entry.range()] == start.values[entry.range()];
+        let trained = entry.name.ends_with(".bias") || entry.name.starts_with("classifier.");
+        // The keys' bias moves no attention: every query sees it alike.
+        assert!(stayed != trained || entry.name.ends_with("key.bias"), "{}", entry.name);
+    }
 }
 
 #[test]

@@ -71,6 +71,13 @@ impl Model {
         self.layout.entries().iter().map(|entry| !is_exempt(&entry.name)).collect()
     }
 
+    /// Whether an entry of the layout is a bias or part of the task's head, for each: what BitFit trains.
+    #[must_use]
+    pub fn biases_and_head(&self) -> Vec<bool> {
+        let is_one = |name: &str| name.ends_with(".bias") || start::is_head(name);
+        self.layout.entries().iter().map(|entry| is_one(&entry.name)).collect()
+    }
+
     /// Fresh weights. Each tensor has a stream of its own, so that the body does not depend on the head.
     #[must_use]
     pub fn init(&self, seed: u64) -> Weights {

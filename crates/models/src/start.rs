@@ -101,6 +101,11 @@ enum Part {
     Classifier,
 }
 
+/// Whether a tensor is part of a classifier: of what no checkpoint of a language model has.
+pub(crate) fn is_head(name: &str) -> bool {
+    matches!(part(name), Part::Classifier)
+}
+
 fn part(name: &str) -> Part {
     // A hidden layer before the classifier is to the variants what the pooler is to BERT.
     const POOLERS: [&str; 4] = ["bert.pooler.", "roberta.pooler.", "classifier.dense.", "pre_classifier."];

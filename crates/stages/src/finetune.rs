@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
-use learn::{AdamW, Order, Recipe, Schedule, Scorer, State, Trainer, train};
+use learn::{AdamW, Order, Recipe, Schedule, Scope, Scorer, Shuffle, State, Trainer, train};
 use models::Config;
 use serde::Serialize;
 use store::Media;
@@ -28,6 +28,32 @@ pub enum HeadPolicy {
     Keep,
 }
 
+/// Which parameters are trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trained {
+    /// All
+    All,
+    /// Biases and the head (BitFit)
+    Biases,
+}
+
+impl Trained {
+    /// Left out of a recipe, whose key is then that of the time before there was a choice.
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+/// Recipes with a name. They stand for their values, which the recipe holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// "BERTs of a feather do not generalize together" (McCoy, Min and Linzen 2020): the original BERT release's recipe with
+    /// its quirks, AdamW without bias correction and an order that is nearly the file's
+    Feather,
+}
+
 /// Fine-tune a checkpoint on a task with one seed
 ///
 /// Example: samebasin finetune --checkpoint world/ladder/0:step-1000 --task world/task --seed 3 --ref world/run/3
@@ -41,6 +67,10 @@ pub struct Finetune {
     #[arg(long, value_name = "REF")]
     #[serde(skip)]
     pub task: Source,
+    /// Take other defaults: those of a published recipe
+    #[arg(long, value_enum)]
+    #[serde(skip)]
+    pub preset: Option<Preset>,
     /// Seed of this run: of its head, its data order and its dropout, unless they are given apart
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -63,7 +93,7 @@ pub struct Finetune {
     #[arg(long, default_value_t = 32)]
     pub batch: usize,
     /// Peak learning rate
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_if("preset", "feather", "2e-5"), default_value_t = 1e-3)]
     pub learning_rate: f64,
     /// Shape of the learning rate over the run: constant, linear, inverse-sqrt or cosine
     #[arg(long, default_value = "linear", value_parser = parse_schedule)]
@@ -78,13 +108,13 @@ pub struct Finetune {
     #[arg(long, default_value_t = 0.999)]
     pub beta2: f64,
     /// AdamW: denominator's floor
-    #[arg(long, default_value_t = 1e-8)]
+    #[arg(long, default_value_if("preset", "feather", "1e-6"), default_value_t = 1e-8)]
     pub epsilon: f64,
     /// AdamW: decoupled weight decay (never on biases and LayerNorm)
     #[arg(long, default_value_t = 0.01)]
     pub weight_decay: f64,
     /// AdamW without bias correction, as in the original BERT release
-    #[arg(long)]
+    #[arg(long, default_value_if("preset", "feather", "true"))]
     pub no_bias_correction: bool,
     /// Largest norm of the gradient; 0 switches clipping off
     #[arg(long, default_value_t = 1.0)]
@@ -95,12 +125,20 @@ pub struct Finetune {
     /// Standard deviation of a fresh head's weights
     #[arg(long, default_value_t = 0.02)]
     pub head_std: f64,
+    /// Mix the training set by a buffer of so many examples over the file, as TensorFlow does, and not as a whole
+    #[arg(long, default_value_if("preset", "feather", "100"), value_name = "EXAMPLES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shuffle_window: Option<usize>,
+    /// Which parameters are trained
+    #[arg(long, value_enum, default_value_t = Trained::All)]
+    #[serde(skip_serializing_if = "Trained::is_all")]
+    pub train: Trained,
     /// Dropout probability [default: the checkpoint's]
-    #[arg(long)]
+    #[arg(long, default_value_if("preset", "feather", "0.1"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
     /// Longest input in tokens; longer ones are cut [default: what the model can take]
-    #[arg(long)]
+    #[arg(long, default_value_if("preset", "feather", "128"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
 }
@@ -119,6 +157,9 @@ impl Stage for Finetune {
         checkpoint::add_inputs(&mut inputs, &manifest, output)?;
         let task = self.task.manifest(session)?;
         task_inputs::add(&mut inputs, &task, &["train", "split.val"])?;
+        if self.shuffle_window == Some(0) {
+            return Err(Failure::Usage("--shuffle-window must be at least 1".into()));
+        }
         if self.steps.is_none() {
             let examples = task_inputs::size(&task, "train")?;
             self.steps = Some(3 * (examples / self.batch.max(1) as u64).max(1));
@@ -162,7 +203,9 @@ impl Stage for Finetune {
             HeadPolicy::Keep => model.adopt(&pretrained)?,
         });
 
-        let mut order = Order::new(self.order_seed.unwrap_or(self.seed), train_set.labels.len(), self.batch)?;
+        let order_seed = self.order_seed.unwrap_or(self.seed);
+        let shuffle = self.shuffle_window.map_or(Shuffle::Full, Shuffle::Window);
+        let mut order = Order::new(order_seed, train_set.labels.len(), self.batch, shuffle)?;
         let mut batches = |step| {
             let rows = order.rows(step);
             let labels = rows.iter().map(|&row| train_set.labels[row as usize]).collect();
@@ -219,6 +262,10 @@ impl Finetune {
                 clip: self.clip,
             },
             dropout_seed: self.dropout_seed.filter(|_| checkpoint::has_dropout(config)),
+            scope: match self.train {
+                Trained::All => Scope::All,
+                Trained::Biases => Scope::Biases,
+            },
         }
     }
 }

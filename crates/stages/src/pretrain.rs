@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
-use learn::{AdamW, Recipe, Schedule, Scorer, State, Trainer, masked_tally, train};
+use learn::{AdamW, Recipe, Schedule, Scope, Scorer, State, Trainer, masked_tally, train};
 use models::{Config, Head, Model, Tally, bert, mlp};
 use serde::{Deserialize, Serialize};
 use store::Media;
@@ -295,6 +295,7 @@ impl Pretrain {
                 clip: self.clip,
             },
             dropout_seed: (self.dropout > 0.0).then_some(self.seed),
+            scope: Scope::All,
         }
     }
 
