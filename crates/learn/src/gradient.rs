@@ -146,14 +146,26 @@ impl<'a> BatchView<'a> {
         }
     }
 
-    /// Ranges of examples, each of about [`SHARD_TOKENS`] tokens, as even as whole examples allow.
+    /// Inputs in a row that belong to one label: one, or the choices that are compared.
+    fn choices(&self) -> usize {
+        match self {
+            Self::Tokens { starts, goal: Goal::Classes(labels), .. } => {
+                ((starts.len() - 1) / labels.len().max(1)).max(1)
+            }
+            _ => 1,
+        }
+    }
+
+    /// Ranges of inputs, each of about [`SHARD_TOKENS`] tokens, as even as whole examples allow.
     fn shards(&self) -> Vec<std::ops::Range<usize>> {
+        let choices = self.choices();
         let (examples, size, per_shard) = match self {
-            Self::Tokens { ids, starts, .. } => (starts.len() - 1, ids.len(), SHARD_TOKENS),
+            Self::Tokens { ids, starts, .. } => ((starts.len() - 1) / choices, ids.len(), SHARD_TOKENS),
             Self::Dense { labels, .. } => (labels.len(), labels.len(), SHARD_ROWS),
         };
         let count = size.div_ceil(per_shard).clamp(1, examples.max(1));
-        (0..count).map(|i| i * examples / count..(i + 1) * examples / count).collect()
+        let cut = |i: usize| i * examples / count * choices;
+        (0..count).map(|i| cut(i)..cut(i + 1)).collect()
     }
 
     fn part(&self, examples: std::ops::Range<usize>) -> Part<'a> {
@@ -167,7 +179,10 @@ impl<'a> BatchView<'a> {
                 let first = starts[examples.start];
                 let tokens = first as usize..starts[examples.end] as usize;
                 let (rows, labels) = match goal {
-                    Goal::Classes(labels) => (None, &labels[examples.clone()]),
+                    Goal::Classes(labels) => {
+                        let choices = self.choices();
+                        (None, &labels[examples.start / choices..examples.end / choices])
+                    }
                     Goal::Masked { rows, labels } => {
                         let from = rows.partition_point(|&row| (row as usize) < tokens.start);
                         let to = rows.partition_point(|&row| (row as usize) < tokens.end);

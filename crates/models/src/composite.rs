@@ -62,7 +62,12 @@ impl Composite {
         dropout: Option<Dropout>,
     ) -> Result<Tensor, Error> {
         let (logits, labels) = match targets {
-            Targets::Classes(labels) => (self.logits(inputs, dropout)?, labels),
+            // One row for each label, of one input's scores or of several inputs'.
+            Targets::Classes(labels) => {
+                let logits = self.logits(inputs, dropout)?;
+                let width = logits.elem_count() / labels.len();
+                (logits.reshape((labels.len(), width))?, labels)
+            }
             Targets::MaskedTokens { rows, labels } => (self.masked_logits(inputs, rows, dropout)?, labels),
         };
         let labels = Tensor::from_slice(labels, labels.len(), &self.device)?.unsqueeze(1)?;

@@ -30,7 +30,8 @@ pub struct Tokens<'a> {
 /// What a batch should be mapped to.
 #[derive(Clone, Copy, Debug)]
 pub enum Targets<'a> {
-    /// A class per row or sequence.
+    /// A class per row or sequence. For a head with one output: which of several sequences in a row is right, their scores
+    /// being the logits (with two, `-log sigmoid(s_right - s_wrong)`, the loss of a reward model: Stiennon et al. 2020).
     Classes(&'a [u32]),
     /// Tokens to be recovered. Logits are computed at these places only.
     MaskedTokens {
@@ -92,6 +93,15 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// How many inputs in a row belong to one label: one, but for a head with a single output, whose scores of several inputs
+/// are compared.
+pub(crate) fn choices(labels: usize, inputs: usize, outputs: usize) -> usize {
+    match inputs.checked_div(labels) {
+        Some(choices) if outputs == 1 => choices.max(1),
+        _ => 1,
+    }
+}
+
 /// Checks a batch against a model. What passes cannot make a pass panic.
 pub(crate) fn check(
     config: &Config,
@@ -112,9 +122,10 @@ pub(crate) fn check(
     }
     match (head, targets) {
         (_, None) => Ok(()),
-        (Head::Classification { labels: limit }, Some(Targets::Classes(labels))) => {
-            check_length("number of labels", labels.len(), inputs.len())?;
-            check_below("label", labels, limit)
+        (Head::Classification { labels: outputs }, Some(Targets::Classes(labels))) => {
+            let choices = choices(labels.len(), inputs.len(), outputs);
+            check_length("number of labels", labels.len() * choices, inputs.len())?;
+            check_below("label", labels, outputs.max(choices))
         }
         (Head::MaskedLanguage, Some(Targets::MaskedTokens { rows, labels })) => {
             let (Config::Bert(config), Inputs::Tokens(tokens)) = (config, inputs) else {

@@ -1,6 +1,7 @@
 //! Files of data sets as stages pass them on: outputs of `fetch dataset`, inputs of `prepare`.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 
 use store::Manifest;
@@ -57,14 +58,30 @@ pub(crate) fn digests<'a>(
     names.map(|name| Ok((name.to_owned(), blake3::hash(&read(&root.join(name))?).to_string()))).collect()
 }
 
-/// The bytes of a file: the work's input of that name if it is one, else the one below `root`.
+/// Bytes of an unpacked file, at most: a small file may claim to hold anything.
+const LARGEST: u64 = 4 << 30;
+
+/// The bytes of a file: the work's input of that name if it is one, else the one below `root`. What is packed by gzip
+/// (`.gz`) is unpacked.
 ///
 /// # Errors
-/// [`Failure::Store`] for a corrupt input, [`Failure::Input`] for a file that cannot be read.
+/// [`Failure::Store`] for a corrupt input, [`Failure::Input`] for a file that cannot be read or unpacked.
 pub(crate) fn bytes(work: &Work<'_>, root: &Path, name: &str) -> Result<Vec<u8>, Failure> {
-    match work.recipe.inputs.contains_key(&role(name)) {
-        true => Ok(work.bytes(&role(name))?.to_vec()),
-        false => read(&root.join(name)),
+    let bytes = match work.recipe.inputs.contains_key(&role(name)) {
+        true => work.bytes(&role(name))?.to_vec(),
+        false => read(&root.join(name))?,
+    };
+    if name.ends_with(".gz") { unpacked(name, &bytes) } else { Ok(bytes) }
+}
+
+fn unpacked(name: &str, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut unpacked = Vec::new();
+    let mut reader = flate2::read::MultiGzDecoder::new(bytes).take(LARGEST + 1);
+    let refused = |reason: String| Failure::Input(format!("{name} cannot be unpacked: {reason}"));
+    reader.read_to_end(&mut unpacked).map_err(|error| refused(error.to_string()))?;
+    match unpacked.len() as u64 > LARGEST {
+        true => Err(refused(format!("it holds more than {LARGEST} bytes"))),
+        false => Ok(unpacked),
     }
 }
 
@@ -102,6 +119,17 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packed, b"hello").unwrap();
+        let packed = packed.finish().unwrap();
+        assert_eq!(unpacked("a.gz", &packed).unwrap(), b"hello");
+        for damaged in [&packed[..packed.len() - 3], b"hello"] {
+            assert!(unpacked("a.gz", damaged).unwrap_err().to_string().contains("a.gz cannot be unpacked"));
+        }
+    }
 
     #[test]
     fn roles_are_names() {

@@ -79,7 +79,7 @@ impl Stage for Evaluate {
         let task = TaskInputs::load(work)?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
         let max_length = checkpoint::max_length(&config, self.max_length);
-        let model = checkpoint::classifier(config, task.labels.len())?;
+        let model = checkpoint::classifier(config, task.outputs())?;
         let weights = checkpoint::weights(session, work.input("model")?, &model)?;
         let mut examiner = Examiner { model: &model, weights: &weights, scorer: Scorer::default() };
 

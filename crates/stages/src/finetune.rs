@@ -7,7 +7,7 @@ use learn::{AdamW, Order, Recipe, Schedule, Scope, Scorer, Shuffle, State, Train
 use models::Config;
 use serde::Serialize;
 use store::Media;
-use tasks::{Batch, LabelledBatch};
+use tasks::Batch;
 
 use crate::checkpoint;
 use crate::pretrain::parse_schedule;
@@ -193,7 +193,7 @@ impl Stage for Finetune {
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
         let max_length = checkpoint::max_length(&config, self.max_length);
         let train_set = task.encoded(&encoder, "train", max_length)?;
-        let model = checkpoint::classifier(config, task.labels.len())?;
+        let model = checkpoint::classifier(config, task.outputs())?;
         let pretrained = checkpoint::any_weights(session, work.input("model")?)?;
         let mut state = State::start(match self.head {
             HeadPolicy::Fresh => {
@@ -206,11 +206,7 @@ impl Stage for Finetune {
         let order_seed = self.order_seed.unwrap_or(self.seed);
         let shuffle = self.shuffle_window.map_or(Shuffle::Full, Shuffle::Window);
         let mut order = Order::new(order_seed, train_set.labels.len(), self.batch, shuffle)?;
-        let mut batches = |step| {
-            let rows = order.rows(step);
-            let labels = rows.iter().map(|&row| train_set.labels[row as usize]).collect();
-            Batch::Labelled(LabelledBatch { inputs: train_set.inputs.gather(rows), labels })
-        };
+        let mut batches = |step| Batch::Labelled(train_set.batch(order.rows(step)));
         let pool = session.pool()?;
         let mut trainer = Trainer::new(&model, pool.as_ref());
         let meter = session.meter("finetune", steps);
@@ -240,7 +236,7 @@ impl Stage for Finetune {
         work.fact("train_loss", curve.rows.last().map_or(0.0, |row| row.loss))?;
         work.publish("curve", Media::Parquet, &CurveRow::write(&curve.rows)?)?;
         let tokenizer = work.bytes("tokenizer").ok().map(|bytes| bytes.to_vec());
-        checkpoint::publish_description(work, &model, &task.labels, tokenizer.as_deref())?;
+        checkpoint::publish_description(work, &model, &task.output_names(), tokenizer.as_deref())?;
         work.publish("model", Media::Safetensors, &state.weights.to_safetensors())?;
         Ok(())
     }

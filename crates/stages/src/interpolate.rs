@@ -83,7 +83,7 @@ impl Stage for Interpolate {
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let session = work.session;
         let task = TaskInputs::load(work)?;
-        let group = Group::load(work, task.labels.len())?;
+        let group = Group::load(work, task.outputs())?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
         let max_length = checkpoint::max_length(&group.config, None);
         let splits: Result<Vec<EncodedExamples>, Failure> = self

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use store::Media;
-use tasks::{Examples, Metric, Task, corpus, glyphs, hans, roles, table};
+use tasks::{Examples, Form, Metric, Task, corpus, glyphs, hans, roles, table};
 
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::{data_files, task_inputs};
@@ -243,6 +243,9 @@ fn publish_task(work: &mut Work<'_>, task: &Task) -> Result<(), Failure> {
         )?;
     }
     // What is not said has no output, so that the tasks that do not say it keep their manifests.
+    if task.form != Form::default() {
+        work.publish(task_inputs::FORM, Media::Json, serde_json::to_string(&task.form)?.as_bytes())?;
+    }
     if task.metric != Metric::default() {
         work.publish(task_inputs::METRIC, Media::Json, serde_json::to_string(&task.metric)?.as_bytes())?;
     }

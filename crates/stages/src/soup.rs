@@ -130,7 +130,7 @@ fn average(work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
     let members = work.recipe.inputs.get("model").cloned().unwrap_or_default();
     let task = TaskInputs::load(work)?;
     let config = checkpoint::config(session, work.input("config")?)?;
-    let model = checkpoint::classifier(config, task.labels.len())?;
+    let model = checkpoint::classifier(config, task.outputs())?;
     let mut files = Vec::with_capacity(members.len());
     for member in &members {
         let file = session.bytes(member)?;
@@ -172,7 +172,7 @@ impl Soup {
     /// Publishes the mean of the models that held-out accuracy keeps.
     fn select(&self, work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
         let task = TaskInputs::load(work)?;
-        let group = Group::load(work, task.labels.len())?;
+        let group = Group::load(work, task.outputs())?;
         let encoder = checkpoint::encoder(work.session, work.input("tokenizer").ok())?;
         let held_out = task.encoded(&encoder, "split.val", checkpoint::max_length(&group.config, None))?;
         let mut scorer = Scorer::default();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use measures::pooling;
 use measures::scores::Confusion;
 use store::{Input, Manifest};
-use tasks::{Encoded, Encoder, Examples, Metric, Pool, PoolBy};
+use tasks::{Encoded, Encoder, Examples, Form, LabelledBatch, Metric, Pool, PoolBy};
 
 use crate::stage::{Failure, Inputs, Work};
 
@@ -22,6 +22,9 @@ pub(crate) fn pool_of(part: &str) -> String {
 
 /// The role of what a task is scored by. A task that is scored by accuracy has no such output.
 pub(crate) const METRIC: &str = "metric";
+
+/// The role of what a model is asked about an example. A task of classification has no such output.
+pub(crate) const FORM: &str = "form";
 
 /// Adds what a task is scored by to a stage's inputs.
 ///
@@ -50,6 +53,9 @@ pub(crate) fn value(metric: Metric, predictions: &[u32], labels: &[u32], classes
 /// # Errors
 /// [`Failure::Store`] naming the parts that exist if one does not.
 pub(crate) fn add(inputs: &mut Inputs, task: &Manifest, parts: &[&str]) -> Result<(), Failure> {
+    if task.outputs.contains_key(FORM) {
+        inputs.add(&format!("{PREFIX}{FORM}"), task, FORM)?;
+    }
     for part in ["labels"].iter().chain(parts) {
         inputs.add(&format!("{PREFIX}{part}"), task, part)?;
         let pool = pool_of(part);
@@ -97,12 +103,26 @@ pub(crate) struct EncodedExamples {
     pub labels: Vec<u32>,
     /// Names of the labels, in order of their class index.
     pub label_names: Vec<String>,
-    /// Tokens or dense rows.
+    /// Tokens or dense rows: [`Form::inputs`] for each example.
     pub inputs: Encoded,
+    form: Form,
     pool: Option<Pool>,
 }
 
 impl EncodedExamples {
+    /// The batch of these examples, in this order.
+    pub(crate) fn batch(&self, rows: &[u32]) -> LabelledBatch {
+        let labels = rows.iter().map(|&row| self.labels[row as usize]).collect();
+        let inputs = match self.form {
+            Form::Classification => self.inputs.gather(rows),
+            Form::Preference => {
+                let apart: Vec<u32> = rows.iter().flat_map(|&row| [2 * row, 2 * row + 1]).collect();
+                self.inputs.gather(&apart)
+            }
+        };
+        LabelledBatch { inputs, labels }
+    }
+
     /// A model's logits over the task's labels as logits over these examples' own, `[examples, label_names]`.
     pub(crate) fn answers(&self, logits: Vec<f32>) -> Vec<f32> {
         let Some(pool) = &self.pool else { return logits };
@@ -114,6 +134,13 @@ impl EncodedExamples {
     }
 }
 
+/// What a word among the inputs says, or the default where a task does not have it.
+fn word_of<T: Default + serde::de::DeserializeOwned>(work: &Work<'_>, role: &str) -> Result<T, Failure> {
+    let Ok(input) = work.input(&format!("{PREFIX}{role}")) else { return Ok(T::default()) };
+    serde_json::from_slice(&work.session.bytes(input)?)
+        .map_err(|error| Failure::Input(format!("object {} is no {role}: {error}", input.object)))
+}
+
 fn of_part(part: &str, input: &Input, error: &tasks::Error) -> Failure {
     Failure::Input(format!("task part `{part}`, object {}: {error}", input.object))
 }
@@ -122,6 +149,8 @@ fn of_part(part: &str, input: &Input, error: &tasks::Error) -> Failure {
 pub(crate) struct TaskInputs {
     /// Names of the labels, in order of their class index.
     pub labels: Vec<String>,
+    /// What a model is asked about an example.
+    pub form: Form,
     /// What it is scored by.
     pub metric: Metric,
     parts: BTreeMap<String, Part>,
@@ -141,11 +170,8 @@ impl TaskInputs {
     pub(crate) fn load(work: &Work<'_>) -> Result<Self, Failure> {
         let labels: Vec<String> = serde_json::from_slice(&work.bytes("task.labels")?)
             .map_err(|error| Failure::Input(format!("the task's labels are not a list of names: {error}")))?;
-        let metric = match work.input(&format!("{PREFIX}{METRIC}")) {
-            Ok(input) => serde_json::from_slice(&work.session.bytes(input)?)
-                .map_err(|error| Failure::Input(format!("object {} is no metric: {error}", input.object)))?,
-            Err(_) => Metric::default(),
-        };
+        let form = word_of(work, FORM)?;
+        let metric = word_of(work, METRIC)?;
         let mut pools = BTreeMap::new();
         for (role, inputs) in &work.recipe.inputs {
             let Some(part) = role.strip_prefix(PREFIX).and_then(|part| part.strip_prefix(POOL)) else {
@@ -159,7 +185,7 @@ impl TaskInputs {
         let mut parts = BTreeMap::new();
         for (role, inputs) in &work.recipe.inputs {
             let Some(part) = role.strip_prefix(PREFIX) else { continue };
-            if part == "labels" || part == METRIC || part.starts_with(POOL) {
+            if [FORM, METRIC, "labels"].contains(&part) || part.starts_with(POOL) {
                 continue;
             }
             let pool = pools.remove(part);
@@ -175,7 +201,20 @@ impl TaskInputs {
                 parts.insert(part.to_owned(), Part { examples, pool: pool.clone() });
             }
         }
-        Ok(Self { labels, metric, parts })
+        Ok(Self { labels, form, metric, parts })
+    }
+
+    /// Numbers that a model of this task gives for what it reads at once.
+    pub(crate) fn outputs(&self) -> usize {
+        self.form.outputs(self.labels.len())
+    }
+
+    /// Names of these numbers, for a model's `config.json`.
+    pub(crate) fn output_names(&self) -> Vec<String> {
+        match self.form {
+            Form::Classification => self.labels.clone(),
+            Form::Preference => vec!["score".into()],
+        }
     }
 
     /// Names of the parts that start with `prefix`, without it.
@@ -197,13 +236,17 @@ impl TaskInputs {
             let known: Vec<&str> = self.parts.keys().map(String::as_str).collect();
             Failure::Input(format!("the task has no part `{part}`; it has {}", known.join(", ")))
         })?;
-        let inputs = encoder.encode(&examples.content, max_length)?;
+        let inputs = match self.form {
+            Form::Classification => encoder.encode(&examples.content, max_length)?,
+            Form::Preference => encoder.encode_apart(&examples.content, max_length)?,
+        };
         Ok(EncodedExamples {
             ids: examples.ids.clone(),
             cases: examples.cases.clone(),
             labels: examples.labels.clone(),
             label_names: pool.as_ref().map_or(&self.labels, |pool| &pool.labels).clone(),
             inputs,
+            form: self.form,
             pool: pool.clone(),
         })
     }

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use tables::guarded;
-use tokenizers::{EncodeInput, Encoding, PostProcessor, Tokenizer, TruncationParams, TruncationStrategy};
+use tokenizers::{
+    EncodeInput, Encoding, PostProcessor, Tokenizer, TruncationDirection, TruncationParams,
+    TruncationStrategy,
+};
 
 use crate::{Content, Error, roles};
 
@@ -119,10 +122,31 @@ impl Encoder {
                 Ok(Encoded::Dense { values: values.clone(), width: *width })
             }
             (Self::Text(encoder), Content::Text { first, second }) => {
-                encoder.encode(first, second.as_deref(), max_length)
+                encoder.encode(first, second.as_deref(), max_length, TruncationDirection::Right)
             }
             (Self::Dense, other) => Err(Error::Content { expected: "rows of numbers", found: other.kind() }),
             (Self::Text(_), other) => Err(Error::Content { expected: "texts", found: other.kind() }),
+        }
+    }
+}
+
+impl Encoder {
+    /// Encodes the two texts of each pair apart, one after the other: sequences `2 i` and `2 i + 1` are of example `i`. Of
+    /// a text that is too long the beginning is cut: what is preferred is how a conversation ends.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`]; [`Error::Content`] for content without pairs.
+    pub fn encode_apart(&self, content: &Content, max_length: usize) -> Result<Encoded, Error> {
+        match (self, content) {
+            (Self::Text(encoder), Content::Text { first, second: Some(second) }) => {
+                let texts: Vec<String> = first
+                    .iter()
+                    .zip(second)
+                    .flat_map(|(first, second)| [first.clone(), second.clone()])
+                    .collect();
+                encoder.encode(&texts, None, max_length, TruncationDirection::Left)
+            }
+            (_, other) => Err(Error::Content { expected: "pairs of texts", found: other.kind() }),
         }
     }
 }
@@ -133,6 +157,7 @@ impl TextEncoder {
         first: &[String],
         second: Option<&[String]>,
         max_length: usize,
+        direction: TruncationDirection,
     ) -> Result<Encoded, Error> {
         let mut tokenizer = self.tokenizer.clone();
         let too_short = || Error::Parameter {
@@ -146,7 +171,7 @@ impl TextEncoder {
             return Err(too_short());
         }
         let truncation =
-            TruncationParams { max_length, strategy: TruncationStrategy::LongestFirst, ..Default::default() };
+            TruncationParams { max_length, strategy: TruncationStrategy::LongestFirst, direction, stride: 0 };
         tokenizer.with_truncation(Some(truncation)).map_err(|_refused| too_short())?;
         let (mut ids, mut types, mut starts) = (Vec::new(), Vec::new(), vec![0]);
         for (index, text) in first.iter().enumerate() {

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use random::Stream;
 use serde::{Deserialize, Serialize};
 
-use crate::{Content, Encoded, Error, Examples, Intervention, LabelledBatch, Metric, Task};
+use crate::{Content, Encoded, Error, Examples, Form, Intervention, LabelledBatch, Metric, Task};
 
 /// Changes whenever the same parameters and seed yield other images.
 pub const VERSION: u32 = 1;
@@ -150,6 +150,7 @@ pub fn task(params: &Params) -> Result<Task, Error> {
     let task = Task {
         name: "glyphs".into(),
         labels: (0..CLASSES).map(|digit| digit.to_string()).collect(),
+        form: Form::default(),
         metric: Metric::Accuracy,
         train: split("train", params.train, &training),
         splits: BTreeMap::from([

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Content, Error, Examples, Metric, Pool};
+use crate::{Content, Error, Examples, Form, Metric, Pool};
 
 /// A training set, evaluation splits and interventions over one list of labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +11,8 @@ pub struct Task {
     pub name: String,
     /// Names of the labels, in order of their class index.
     pub labels: Vec<String>,
+    /// What a model is asked about an example.
+    pub form: Form,
     /// What it is scored by.
     pub metric: Metric,
     /// What is trained on.
@@ -61,6 +63,14 @@ impl Task {
             }
             pool.check(self.labels.len()).map_err(|reason| Error::Examples { part, reason })?;
         }
+        if self.form == Form::Preference {
+            if self.labels.len() != 2 || !self.pools.is_empty() {
+                return wrong("labels", "a preference has two labels, which do not pool".into());
+            }
+            if !matches!(self.train.content, Content::Text { second: Some(_), .. }) {
+                return wrong("train", "a preference is between the two texts of a pair".into());
+            }
+        }
         for (part, examples) in self.parts() {
             examples.check(&part, self.labels_of(&part).len())?;
             let (found, expected) = (examples.content.kind(), self.train.content.kind());
@@ -106,6 +116,7 @@ mod tests {
         Task {
             name: "test".into(),
             labels: vec!["no".into(), "yes".into()],
+            form: Form::default(),
             metric: Metric::Accuracy,
             train: texts(&["a", "b"]),
             splits: BTreeMap::from([("val".into(), texts(&["c"]))]),

@@ -8,6 +8,7 @@ use kernels::{cross_entropy, gelu, linear, relu, tanh};
 use super::buffers::{Buffers, HeadBuffers, mask, site};
 use super::forward::Mode;
 use super::layout::{Affine, Bert, HeadPlaces};
+use crate::inputs::choices;
 use crate::{Dropout, Tally, Targets, Tokens};
 
 /// Logits over the vocabulary that are in memory at once, in values: 4 MiB.
@@ -47,8 +48,8 @@ impl Bert {
         }
         match (&self.head, targets) {
             (HeadPlaces::Classifier { labels, .. }, Targets::Classes(classes)) => {
-                let labels = *labels;
-                cross_entropy::forward(self.logits(values, tokens, buffers), classes, labels)
+                let width = labels * choices(classes.len(), tokens.len(), *labels);
+                cross_entropy::forward(self.logits(values, tokens, buffers), classes, width)
             }
             (HeadPlaces::Language { .. }, Targets::MaskedTokens { labels, .. }) => {
                 self.forward(values, tokens, wanted, None, Mode::Evaluation, buffers);
@@ -87,7 +88,8 @@ impl Bert {
             (HeadPlaces::Classifier { pooler, classifier, labels }, Targets::Classes(classes)) => {
                 self.classify(values, n, dropout, Mode::Training, buffers);
                 let logits = buffers.head.logits.room(n * labels);
-                let tally = cross_entropy::forward_backward(logits, classes, *labels, scale);
+                let width = labels * choices(classes.len(), n, *labels);
+                let tally = cross_entropy::forward_backward(logits, classes, width, scale);
                 self.classify_backward(values, (pooler, classifier), n, dropout, gradient, buffers);
                 tally
             }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::language::{Marker, text};
 use super::latents::{Kind, Latents, Template};
 use super::{Change, interventions};
-use crate::{Content, Error, Examples, Metric, Task};
+use crate::{Content, Error, Examples, Form, Metric, Task};
 
 /// What decides a task.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +69,7 @@ pub fn task(params: &Params) -> Result<Task, Error> {
     let task = Task {
         name: "roles".into(),
         labels: vec!["group-0".into(), "group-1".into()],
+        form: Form::default(),
         metric: Metric::Accuracy,
         train: sampler.split("train", params.train, |stream| sampler.training(stream)),
         splits,

@@ -73,7 +73,8 @@ impl Spec {
         }
         let train = read(&self.train)?;
         let (name, labels) = (self.name.clone(), self.labels.clone());
-        let task = Task { name, labels, metric: self.metric, train, splits, pools, interventions };
+        let (form, metric) = (self.form, self.metric);
+        let task = Task { name, labels, form, metric, train, splits, pools, interventions };
         task.check()?;
         let known: BTreeSet<String> = fingerprints(&task.train).collect();
         let shared = |split| fingerprints(split).filter(|text| known.contains(text)).count() as u64;
@@ -85,7 +86,8 @@ impl Spec {
 impl Part {
     fn read(&self, bytes: &[u8], labels: &[String]) -> Result<Examples, Error> {
         let file = File { name: &self.file, bytes, header: self.columns.as_deref() };
-        let mut chosen = vec![self.text.as_str(), self.label.as_str()];
+        let mut chosen = vec![self.text.as_str()];
+        chosen.extend(self.label.as_deref());
         chosen.extend(self.text_b.as_deref());
         chosen.extend(self.id.as_deref());
         chosen.extend(self.case.as_deref());
@@ -96,13 +98,23 @@ impl Part {
         for (cells, line) in rows.cells.into_iter().zip(rows.lines) {
             let mut cells = cells.into_iter();
             let mut next = || cells.next().unwrap_or_default();
-            let (text, label) = (next(), next());
-            let Some(label) = self.label(&label, labels).map_err(|reason| file.wrong(Some(line), reason))?
-            else {
-                continue;
+            let text = next();
+            let label = match self.label {
+                Some(_) => {
+                    let label = self.label(&next(), labels);
+                    let Some(label) = label.map_err(|reason| file.wrong(Some(line), reason))? else {
+                        continue;
+                    };
+                    Some(label)
+                }
+                None => None,
             };
             let text_b = self.text_b.as_ref().map(|_| next());
             let id = self.id.as_ref().map_or_else(|| line.to_string(), |_| next());
+            let (text, text_b, label) = match label {
+                Some(label) => (text, text_b, label),
+                None => sides(text, text_b, &id),
+            };
             let case =
                 self.case.as_ref().map_or_else(|| self.case_value.clone().unwrap_or_default(), |_| next());
             examples.push(Example { id, text, text_b, label, case });
@@ -114,6 +126,15 @@ impl Part {
             return Err(file.wrong(None, "`drop` leaves no row"));
         }
         Ok(columns(examples, self.text_b.is_some()))
+    }
+}
+
+/// The texts of a pair whose first is preferred, and the label of that one. A coin that depends on the example's name says
+/// which is told first: if it were always the same, a model need not read to be right.
+fn sides(preferred: String, other: Option<String>, id: &str) -> (String, Option<String>, u32) {
+    match Stream::new(0, &format!("table/sides/{id}")).bernoulli(0.5) {
+        true => (other.unwrap_or_default(), Some(preferred), 1),
+        false => (preferred, other, 0),
     }
 }
 
@@ -213,6 +234,36 @@ mod tests {
         assert_eq!((val.cases[0].as_str(), ood.cases[0].as_str()), ("", "rest"));
         assert_eq!(overlap.values().sum::<u64>(), 1, "the cat");
         assert_eq!(prepared(SPEC, TRAIN, VAL).unwrap().task, task);
+    }
+
+    #[test]
+    fn a_preference_needs_no_label_and_no_side_is_always_right() {
+        let part = |name: &str| {
+            format!("[{name}]\nfile = \"{name}.jsonl\"\ntext = \"chosen\"\ntext_b = \"rejected\"\n")
+        };
+        let spec = format!(
+            "name = \"p\"\nform = \"preference\"\nlabels = [\"first\", \"second\"]\n{}{}",
+            part("train"),
+            part("val")
+        );
+        let rows: String =
+            (0..200).map(|i| format!("{{\"chosen\": \"good {i}\", \"rejected\": \"bad {i}\"}}\n")).collect();
+        let fetch = |_: &str| Ok::<_, Error>(rows.as_bytes().to_vec());
+        let task = Spec::parse(&spec).unwrap().read_with(fetch).unwrap().task;
+        let Content::Text { first, second: Some(second) } = &task.train.content else { panic!("pairs") };
+        for ((first, second), &label) in first.iter().zip(second).zip(&task.train.labels) {
+            let (preferred, other) = if label == 0 { (first, second) } else { (second, first) };
+            assert!(preferred.starts_with("good") && other.starts_with("bad"));
+        }
+        let swapped = task.train.labels.iter().filter(|&&label| label == 1).count();
+        assert!((70..130).contains(&swapped), "{swapped} of 200");
+        let message = |spec: String| match Spec::parse(&spec) {
+            Err(error) => error.to_string(),
+            Ok(spec) => spec.read_with(fetch).unwrap_err().to_string(),
+        };
+        assert!(message(spec.replace("text_b = \"rejected\"\n", "")).contains("two texts"), "one text");
+        assert!(message(spec.replace("form = \"preference\"\n", "")).contains("missing field `label`"));
+        assert!(message(spec.replace("\"second\"]", "\"second\", \"third\"]")).contains("two labels"));
     }
 
     /// If this changes, the table's `VERSION` must rise.

@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Metric, Pool, PoolBy, hans};
+use crate::{Error, Form, Metric, Pool, PoolBy, hans};
 
 /// A task's specification. See the [module](super) for an example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct Spec {
     pub name: String,
     /// Names of the labels, in order of their class index.
     pub labels: Vec<String>,
+    /// What a model is asked about an example.
+    #[serde(default)]
+    pub form: Form,
     /// What the task is scored by.
     #[serde(default)]
     pub metric: Metric,
@@ -57,8 +60,8 @@ pub struct Part {
     pub text: String,
     /// Column of the second text.
     pub text_b: Option<String>,
-    /// Column of the label.
-    pub label: String,
+    /// Column of the label. A preference needs none: the first text is then the preferred one.
+    pub label: Option<String>,
     /// Column of the example's name; else the number of the line (or row of a Parquet file), from 1.
     pub id: Option<String>,
     /// Column of the case.
@@ -155,7 +158,7 @@ impl Spec {
             return wrong("`split.val` is the section `[val]`".into());
         }
         for (name, part) in spec.parts() {
-            part.check(&name, &spec.labels)
+            part.check(&name, &spec.labels, spec.form)
                 .map_err(|reason| Error::Specification { reason: format!("[{name}]: {reason}") })?;
         }
         for (name, generated) in &spec.generated {
@@ -219,7 +222,13 @@ impl Pooled {
 }
 
 impl Part {
-    fn check(&self, section: &str, labels: &[String]) -> Result<(), String> {
+    fn check(&self, section: &str, labels: &[String], form: Form) -> Result<(), String> {
+        if self.label.is_none() && form != Form::Preference {
+            return Err("missing field `label`, the column of the answers".into());
+        }
+        if self.label.is_none() && (self.map.is_some() || !self.drop.is_empty()) {
+            return Err("`map` and `drop` speak of a `label`, and there is none".into());
+        }
         if self.pool.is_some() && !section.starts_with("split.") {
             return Err(
                 "`pool` is for splits: what is learned and chosen by has the task's own labels".into()
@@ -253,7 +262,8 @@ impl Part {
 
     /// The format, by word or by the file's name.
     pub(super) fn format(&self) -> Result<Format, String> {
-        let ending = Path::new(&self.file).extension().and_then(|ending| ending.to_str());
+        let name = self.file.strip_suffix(".gz").unwrap_or(&self.file);
+        let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
         match (self.format, ending) {
             (Some(format), _) => Ok(format),
             (None, Some("jsonl")) => Ok(Format::Jsonl),
