@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use models::{Config, Dropout, Head, Inputs, Model, Targets, Tokens, Workspace, decoder};
+use models::{Config, Dropout, Head, Inputs, Model, Targets, Tokens, Workspace};
 use serde::Deserialize;
 use weights::{Layout, Weights};
 
@@ -202,12 +202,7 @@ fn units_are_dropped_where_transformers_drops_them() {
                     (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (DROPPED, DROPPED);
                     config.classifier_dropout = Some(DROPPED);
                 }
-                Config::Decoder(config) => {
-                    config.attention_dropout = DROPPED;
-                    if matches!(config.variant, decoder::Variant::Gpt2 | decoder::Variant::GptNeoX) {
-                        (config.embedding_dropout, config.residual_dropout) = (DROPPED, DROPPED);
-                    }
-                }
+                Config::Decoder(config) => config.set_dropout(DROPPED),
                 _ => panic!("{family} has no fixtures"),
             }
             let model = Model::new(config, head).unwrap();

@@ -127,6 +127,14 @@ impl Config {
         }
     }
 
+    /// Drops units with this probability wherever the variant drops any.
+    pub fn set_dropout(&mut self, probability: f64) {
+        self.attention_dropout = probability;
+        if self.variant.has_biases() {
+            (self.embedding_dropout, self.residual_dropout) = (probability, probability);
+        }
+    }
+
     /// Values of a head that are rotated.
     pub(super) fn rotated(&self) -> usize {
         if self.variant.rotates() { (self.head_dim as f64 * self.partial_rotary_factor) as usize } else { 0 }
