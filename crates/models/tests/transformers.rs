@@ -311,3 +311,26 @@ fn published_checkpoints_of_each_family_are_adopted() {
         assert!(error.contains(&stranger), "{error}");
     }
 }
+
+/// Writes models as this crate writes them, with their logits, for `tests/transformers/check_written.py`.
+#[test]
+fn models_are_written_for_transformers_to_read() {
+    let Some(out) = std::env::var_os("SAMEBASIN_WRITTEN") else {
+        println!("skipped: SAMEBASIN_WRITTEN names no folder to write to");
+        return;
+    };
+    for family in FAMILIES.into_iter().filter(|family| language(family) == Head::CausalLanguage) {
+        for head in [CLASSIFIER, language(family)] {
+            let (expected, (model, weights)) = (expected(family), load(family, head));
+            let mut workspace = Workspace::default();
+            let logits = model.logits(&weights.values, &expected.inputs(), &mut workspace);
+            let folder = Path::new(&out).join(format!("{family}-{}", if head == CLASSIFIER { 0 } else { 1 }));
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("config.json"), model.config().to_json(head, &[])).unwrap();
+            std::fs::write(folder.join("model.safetensors"), weights.to_safetensors()).unwrap();
+            let said =
+                serde_json::json!({ "ids": expected.ids, "starts": expected.starts, "logits": logits });
+            std::fs::write(folder.join("ours.json"), said.to_string()).unwrap();
+        }
+    }
+}
