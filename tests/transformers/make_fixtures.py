@@ -1,16 +1,17 @@
-"""Makes the fixtures that hold samebasin's encoder to PyTorch transformers.
+"""Makes the fixtures that hold samebasin's encoders and decoders to PyTorch transformers.
 
     pip install torch transformers
-    python tests/transformers/make_fixtures.py
+    python tests/transformers/make_fixtures.py [FAMILY ...]
 
-Writes a folder for each family: config.json, model.safetensors (a tiny random sequence classifier, its LayerNorms and
-biases moved off their defaults so that each of them counts), mlm.safetensors (a masked language model of the same
-shape), the gradients of both, and expected.json: packed inputs, logits, losses, and mean losses under dropout, which
+Writes a folder for each family: config.json, model.safetensors (a tiny random sequence classifier, its norms and
+biases moved off their defaults so that each of them counts), mlm.safetensors (a language model of the same shape, masked
+or causal), the gradients of both, and expected.json: packed inputs, logits, losses, and mean losses under dropout, which
 tell where units are dropped.
 """
 
 import json
 import pathlib
+import sys
 
 import torch
 from safetensors.torch import save_file
@@ -21,6 +22,18 @@ from transformers import (
     DistilBertConfig,
     DistilBertForMaskedLM,
     DistilBertForSequenceClassification,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    GPTNeoXForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    Olmo2Config,
+    Olmo2ForCausalLM,
+    Olmo2ForSequenceClassification,
     RobertaConfig,
     RobertaForMaskedLM,
     RobertaForSequenceClassification,
@@ -41,8 +54,17 @@ def disturb(model):
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
 
 
+def published_name(model, name):
+    """GPT-NeoX checkpoints call the language head so; transformers 5 renames it as it reads."""
+    return name.replace("lm_head.", "embed_out.") if model.config.model_type == "gpt_neox" else name
+
+
 def gradients(model):
-    return {name: parameter.grad.contiguous() for name, parameter in model.named_parameters() if parameter.grad is not None}
+    return {
+        published_name(model, name): parameter.grad.contiguous()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
 
 
 def mean_under_dropout(model, **inputs):
@@ -53,6 +75,8 @@ def mean_under_dropout(model, **inputs):
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = DROPPED
+        if hasattr(module, "attention_dropout"):
+            module.attention_dropout = DROPPED
     model.train()
     inputs = {name: torch.cat([value] * COPIES) for name, value in inputs.items()}
     with torch.no_grad():
@@ -64,7 +88,7 @@ def mean_under_dropout(model, **inputs):
 
 def tensors(model):
     """Named parameters, each once: the tied decoder is the word embedding."""
-    return {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
+    return {published_name(model, name): parameter.detach().contiguous() for name, parameter in model.named_parameters()}
 
 
 SHAPE = dict(
@@ -72,6 +96,9 @@ SHAPE = dict(
     hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=3, initializer_range=0.1,
     attn_implementation="eager",
 )
+
+
+DECODER = dict(num_labels=3, initializer_range=0.1, pad_token_id=0, attn_implementation="eager")
 
 
 def main():
@@ -84,14 +111,39 @@ def main():
     )
     make("distilbert", distilbert, DistilBertForSequenceClassification, DistilBertForMaskedLM)
     make("roberta", roberta, RobertaForSequenceClassification, RobertaForMaskedLM)
+    gpt2 = GPT2Config(
+        vocab_size=40, n_embd=24, n_layer=2, n_head=3, n_inner=48, n_positions=16, resid_pdrop=0.0, embd_pdrop=0.0,
+        attn_pdrop=0.0, scale_attn_by_inverse_layer_idx=True, **DECODER,
+    )
+    make("gpt2", gpt2, GPT2ForSequenceClassification, GPT2LMHeadModel)
+    shape = dict(
+        vocab_size=40, hidden_size=24, num_hidden_layers=2, intermediate_size=48, max_position_embeddings=16, **DECODER
+    )
+    for family, is_parallel in [("gpt_neox", True), ("gpt_neox_sequential", False)]:
+        rotations = {"rope_type": "default", "rope_theta": 50.0, "partial_rotary_factor": 0.5}
+        gpt_neox = GPTNeoXConfig(
+            num_attention_heads=3, use_parallel_residual=is_parallel, rope_parameters=rotations, **shape
+        )
+        make(family, gpt_neox, GPTNeoXForSequenceClassification, GPTNeoXForCausalLM)
+    rotations = {"rope_type": "default", "rope_theta": 50.0}
+    llama = LlamaConfig(num_attention_heads=4, num_key_value_heads=2, head_dim=8, rope_parameters=rotations, **shape)
+    make("llama", llama, LlamaForSequenceClassification, LlamaForCausalLM)
+    olmo2 = Olmo2Config(num_attention_heads=4, num_key_value_heads=2, rope_parameters=rotations, **shape)
+    make("olmo2", olmo2, Olmo2ForSequenceClassification, Olmo2ForCausalLM)
 
 
-def make(family, config, classifier_class, masked_class):
+def make(family, config, classifier_class, language_class):
+    if sys.argv[1:] and family not in sys.argv[1:]:
+        return
+    is_causal = config.model_type in ("gpt2", "gpt_neox", "llama", "olmo2")
     torch.manual_seed(0)
     out = HERE / family
     out.mkdir(exist_ok=True)
     lengths = [5, 9, 3, 16]
     ids = [torch.randint(4, 40, (n,)) for n in lengths]
+    if is_causal:
+        # A token that pads as part of a sequence: classifiers look at the one before.
+        ids[1][-1] = config.pad_token_id
     second = getattr(config, "type_vocab_size", 1) - 1
     types = [torch.tensor([0] * (n // 2) + [second] * (n - n // 2)) for n in lengths]
     padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=config.pad_token_id)
@@ -101,17 +153,22 @@ def make(family, config, classifier_class, masked_class):
 
     classifier = classifier_class(config).eval()
     disturb(classifier)
-    segments = {} if family == "distilbert" else {"token_type_ids": padded_types}
+    segments = {} if family == "distilbert" or is_causal else {"token_type_ids": padded_types}
     classified = dict(input_ids=padded, attention_mask=mask, labels=labels, **segments)
     output = classifier(**classified)
     output.loss.backward()
 
-    mlm = masked_class(config).eval()
+    mlm = language_class(config).eval()
     disturb(mlm)
     targets = torch.full_like(padded, IGNORED)
-    chosen = [(0, 1), (0, 4), (1, 2), (1, 8), (2, 0), (3, 7), (3, 15)]
-    for row, column in chosen:
-        targets[row, column] = (7 * row + column) % 40
+    if is_causal:
+        chosen = [(row, column) for row, n in enumerate(lengths) for column in range(n - 1)]
+        for row, n in enumerate(lengths):
+            targets[row, :n] = ids[row]
+    else:
+        chosen = [(0, 1), (0, 4), (1, 2), (1, 8), (2, 0), (3, 7), (3, 15)]
+        for row, column in chosen:
+            targets[row, column] = (7 * row + column) % 40
     restored = dict(input_ids=padded, attention_mask=mask, labels=targets, **segments)
     masked = mlm(**restored)
     masked.loss.backward()
@@ -127,7 +184,7 @@ def make(family, config, classifier_class, masked_class):
         "logits": output.logits.tolist(),
         "loss": output.loss.item(),
         "masked_rows": [starts[row] + column for row, column in chosen],
-        "masked_labels": [targets[row, column].item() for row, column in chosen],
+        "masked_labels": [targets[row, column + is_causal].item() for row, column in chosen],
         "masked_loss": masked.loss.item(),
         "masked_log_probabilities": [masked.logits[place].log_softmax(-1).tolist() for place in chosen],
     }

@@ -1,94 +1,18 @@
 //! Attention over packed sequences: `softmax(q k^T / sqrt(d)) v` per sequence and head.
 //!
 //! Sequences lie back to back, without padding and so without a mask. Queries may be a subset of the tokens: where
-//! only some rows of the last layer are looked at, only they attend.
+//! only some rows of the last layer are looked at, only they attend. Several heads of queries may share one of keys and
+//! values (Ainslie et al. 2023), and a token may see only itself and what comes before.
+
+mod heads;
+
+use heads::padded;
+pub use heads::{Heads, Rows, Sight, Spans};
 
 use crate::dropout::Mask;
 use crate::elementary::exp;
 use crate::lanes::{Lanes, dispatched};
 use crate::matmul::{Into, Matrix, product};
-
-/// Where the rows of queries, keys or values begin in the buffer that holds them all, and how far apart they are.
-#[derive(Clone, Copy, Debug)]
-pub struct Rows {
-    /// Index of the first value.
-    pub offset: usize,
-    /// Values from one row to the next.
-    pub stride: usize,
-}
-
-/// How heads lie in a buffer of queries, keys and values.
-#[derive(Clone, Copy, Debug)]
-pub struct Heads {
-    /// Number of heads.
-    pub count: usize,
-    /// Values per head.
-    pub size: usize,
-    /// Queries.
-    pub queries: Rows,
-    /// Keys.
-    pub keys: Rows,
-    /// Values.
-    pub values: Rows,
-}
-
-impl Heads {
-    /// Rows of query, key and value side by side, `[tokens, 3 count size]`: one product makes them.
-    #[must_use]
-    pub fn fused(count: usize, size: usize) -> Self {
-        let width = count * size;
-        let rows = |offset| Rows { offset, stride: 3 * width };
-        Self { count, size, queries: rows(0), keys: rows(width), values: rows(2 * width) }
-    }
-
-    /// `queries` rows `[queries, count size]`, then rows of key and value side by side, `[tokens, 2 count size]`.
-    #[must_use]
-    pub fn split(count: usize, size: usize, queries: usize) -> Self {
-        let width = count * size;
-        let rows = |offset| Rows { offset, stride: 2 * width };
-        Self {
-            count,
-            size,
-            queries: Rows { offset: 0, stride: width },
-            keys: rows(queries * width),
-            values: rows(queries * width + width),
-        }
-    }
-
-    fn scale(&self) -> f32 {
-        1.0 / (self.size as f32).sqrt()
-    }
-}
-
-/// Where each sequence begins, with the end as a last entry.
-#[derive(Clone, Copy, Debug)]
-pub struct Spans<'a> {
-    /// Among the query rows.
-    pub queries: &'a [u32],
-    /// Among the key and value rows.
-    pub keys: &'a [u32],
-}
-
-impl Spans<'_> {
-    /// First row and number of rows of each sequence: queries, then keys.
-    fn iter(&self) -> impl Iterator<Item = (usize, usize, usize, usize)> {
-        self.queries.windows(2).zip(self.keys.windows(2)).map(|(queries, keys)| {
-            let [q, q_end, k, k_end] = [queries[0], queries[1], keys[0], keys[1]].map(|at| at as usize);
-            (q, q_end - q, k, k_end - k)
-        })
-    }
-
-    /// Length of the buffer of probabilities that [`forward`] fills and [`backward`] reads.
-    #[must_use]
-    pub fn probabilities(&self, heads: usize) -> usize {
-        self.iter().map(|(_, m, _, n)| heads * m * padded(n)).sum()
-    }
-}
-
-/// Rows of probabilities are padded with zeros to whole vectors.
-fn padded(n: usize) -> usize {
-    n.next_multiple_of(8)
-}
 
 /// Writes `[queries, count size]` to `context` and the probabilities, before dropout, for [`backward`].
 ///
@@ -106,9 +30,14 @@ pub fn forward(
     let (size, width) = (heads.size, heads.count * heads.size);
     let mut at = 0;
     for (q, m, k, n) in spans.iter() {
+        assert!(
+            heads.sight == Sight::All || m == n,
+            "{m} queries of {n} tokens, of which each sees its past"
+        );
         for head in 0..heads.count {
-            let rows = |rows: Rows, first: usize, count: usize| {
-                let from = rows.offset + first * rows.stride + head * size;
+            let shared = heads.of_keys(head).0;
+            let rows = |rows: Rows, head: usize, first: usize, count: usize| {
+                let from = rows.offset + first * rows.stride + head * rows.head;
                 Matrix::strided(&packed[from.min(packed.len())..], count, size, rows.stride)
             };
             let p = &mut probabilities[at..at + m * padded(n)];
@@ -119,15 +48,15 @@ pub fn forward(
             product(
                 p,
                 padded(n),
-                rows(heads.queries, q, m),
-                rows(heads.keys, k, n).transposed(),
+                rows(heads.queries, head, q, m),
+                rows(heads.keys, shared, k, n).transposed(),
                 Into::Overwrite,
             );
-            softmax(p, n, heads.scale());
+            softmax(p, n, heads.scale, heads.sight);
             let dropped = drop_some(p, padded(n), dropout, q, head, heads.count, scratch);
             let weights = Matrix::strided(dropped.unwrap_or(p), m, n, padded(n));
             let to = &mut context[q * width + head * size..];
-            product(to, width, weights, rows(heads.values, k, n), Into::Overwrite);
+            product(to, width, weights, rows(heads.values, shared, k, n), Into::Overwrite);
         }
     }
 }
@@ -153,16 +82,20 @@ pub fn backward(
     let mut at = 0;
     for (q, m, k, n) in spans.iter() {
         for head in 0..heads.count {
-            let place = |rows: Rows, first: usize| rows.offset + first * rows.stride + head * size;
-            let rows = |rows: Rows, first: usize, count: usize| {
-                Matrix::strided(&packed[place(rows, first).min(packed.len())..], count, size, rows.stride)
+            let (shared, is_first) = heads.of_keys(head);
+            let into = if is_first { Into::Overwrite } else { Into::Add };
+            let place =
+                |rows: Rows, head: usize, first: usize| rows.offset + first * rows.stride + head * rows.head;
+            let rows = |rows: Rows, head: usize, first: usize, count: usize| {
+                let from = place(rows, head, first).min(packed.len());
+                Matrix::strided(&packed[from..], count, size, rows.stride)
             };
             let p = &probabilities[at..at + m * padded(n)];
             at += p.len();
             if m == 0 {
                 for part in [heads.keys, heads.values] {
                     for row in 0..n {
-                        d_packed[place(part, k + row)..][..size].fill(0.0);
+                        d_packed[place(part, shared, k + row)..][..size].fill(0.0);
                     }
                 }
                 continue;
@@ -170,24 +103,25 @@ pub fn backward(
             let d_out = Matrix::strided(&d_context[q * width + head * size..], m, size, width);
             let dropped = drop_some(p, padded(n), dropout, q, head, heads.count, scratch);
             let weights = Matrix::strided(dropped.unwrap_or(p), m, n, padded(n));
-            let to = &mut d_packed[place(heads.values, k)..];
-            product(to, heads.values.stride, weights.transposed(), d_out, Into::Overwrite);
+            let to = &mut d_packed[place(heads.values, shared, k)..];
+            product(to, heads.values.stride, weights.transposed(), d_out, into);
 
             scratch.resize(scratch.len().max(p.len()), 0.0);
             let scores = &mut scratch[..p.len()];
-            product(scores, padded(n), d_out, rows(heads.values, k, n).transposed(), Into::Overwrite);
+            let values = rows(heads.values, shared, k, n);
+            product(scores, padded(n), d_out, values.transposed(), Into::Overwrite);
             if let Some(mask) = dropout {
                 for (row, scores) in scores.chunks_exact_mut(padded(n)).enumerate() {
                     mask.apply_to_row(field_row(mask, q + row, head, heads.count), scores);
                 }
             }
-            softmax_backward(scores, p, n, heads.scale());
+            softmax_backward(scores, p, n, heads.scale);
             let scores = Matrix::strided(scores, m, n, padded(n));
-            let to = &mut d_packed[place(heads.queries, q)..];
-            product(to, heads.queries.stride, scores, rows(heads.keys, k, n), Into::Overwrite);
-            let to = &mut d_packed[place(heads.keys, k)..];
-            let queries = rows(heads.queries, q, m);
-            product(to, heads.keys.stride, scores.transposed(), queries, Into::Overwrite);
+            let to = &mut d_packed[place(heads.queries, head, q)..];
+            product(to, heads.queries.stride, scores, rows(heads.keys, shared, k, n), Into::Overwrite);
+            let to = &mut d_packed[place(heads.keys, shared, k)..];
+            let queries = rows(heads.queries, head, q, m);
+            product(to, heads.keys.stride, scores.transposed(), queries, into);
         }
     }
 }
@@ -218,8 +152,9 @@ fn drop_some<'s>(
 }
 
 dispatched! {
-    /// Softmax of `scale` times the first `n` values of each padded row, in place; zeros beyond.
-    fn softmax(scores: &mut [f32], n: usize, scale: f32) = softmax_body
+    /// Softmax of `scale` times the first `n` values of each padded row, or those up to its own place, in place;
+    /// zeros beyond.
+    fn softmax(scores: &mut [f32], n: usize, scale: f32, sight: Sight) = softmax_body
 }
 dispatched! {
     /// `ds = scale p (dp - sum(dp p))`, in place of `dp`.
@@ -227,11 +162,12 @@ dispatched! {
 }
 
 #[inline(always)]
-fn softmax_body<V: Lanes>(scores: &mut [f32], n: usize, scale: f32) {
+fn softmax_body<V: Lanes>(scores: &mut [f32], n: usize, scale: f32, sight: Sight) {
     let stride = padded(n);
-    for row in scores.chunks_exact_mut(stride) {
-        // Lanes beyond `n` become exact zeros: exp(-inf) is 0 here.
-        row[n..].fill(f32::NEG_INFINITY);
+    for (place, row) in scores.chunks_exact_mut(stride).enumerate() {
+        let seen = if sight == Sight::Past { place + 1 } else { n };
+        // Lanes beyond become exact zeros: exp(-inf) is 0 here.
+        row[seen..].fill(f32::NEG_INFINITY);
         let x = row.as_mut_ptr();
         // SAFETY: a row is a whole number of vectors of eight.
         unsafe {
@@ -291,21 +227,22 @@ mod tests {
         let mut out = vec![0.0; *spans.queries.last().unwrap() as usize * width];
         for (q, m, k, n) in spans.iter() {
             for head in 0..heads.count {
-                let at = |rows: Rows, row: usize, i: usize| {
-                    packed[rows.offset + row * rows.stride + head * size + i]
+                let at = |rows: Rows, head: usize, row: usize, i: usize| {
+                    packed[rows.offset + row * rows.stride + head * rows.head + i]
                 };
+                let shared = head * heads.shared / heads.count;
                 for i in q..q + m {
-                    let e: Vec<f64> = (k..k + n)
+                    let seen = if heads.sight == Sight::Past { i - q + 1 } else { n };
+                    let e: Vec<f64> = (k..k + seen)
                         .map(|j| {
-                            let dot: f64 =
-                                (0..size).map(|d| at(heads.queries, i, d) * at(heads.keys, j, d)).sum();
-                            (dot / (size as f64).sqrt()).exp()
+                            let pair = |d| at(heads.queries, head, i, d) * at(heads.keys, shared, j, d);
+                            ((0..size).map(pair).sum::<f64>() * f64::from(heads.scale)).exp()
                         })
                         .collect();
                     let sum: f64 = e.iter().sum();
                     for d in 0..size {
-                        out[i * width + head * size + d] = (0..n)
-                            .map(|j| e[j] / sum * multiplier(i, head, j) * at(heads.values, k + j, d))
+                        out[i * width + head * size + d] = (0..seen)
+                            .map(|j| e[j] / sum * multiplier(i, head, j) * at(heads.values, shared, k + j, d))
                             .sum();
                     }
                 }
@@ -314,7 +251,7 @@ mod tests {
         out
     }
 
-    fn check(lengths: &[u32], queries: Option<&[u32]>, count: usize, size: usize, probability: f32) {
+    fn check(lengths: &[u32], queries: &[u32], heads: Heads, probability: f32) {
         let offsets = |lengths: &[u32]| {
             let mut all = vec![0];
             all.extend(lengths.iter().scan(0, |sum, n| {
@@ -323,13 +260,12 @@ mod tests {
             }));
             all
         };
-        let keys = offsets(lengths);
-        let query_spans = offsets(queries.unwrap_or(lengths));
+        let (keys, query_spans) = (offsets(lengths), offsets(queries));
         let spans = Spans { queries: &query_spans, keys: &keys };
         let (m, tokens) = (*query_spans.last().unwrap() as usize, *keys.last().unwrap() as usize);
-        let heads = if queries.is_some() { Heads::split(count, size, m) } else { Heads::fused(count, size) };
-        let width = count * size;
-        let packed = normals(4, "packed", (m + 2 * tokens) * width, 1.0);
+        let count = heads.count;
+        let width = count * heads.size;
+        let packed = normals(4, "packed", (m * count + 2 * tokens * heads.shared) * heads.size, 1.0);
         let d_context = normals(4, "d_context", m * width, 1.0);
         let dropout = (probability > 0.0).then(|| Mask::new(8, probability));
         let multiplier = |row: usize, head: usize, j: usize| {
@@ -364,7 +300,24 @@ mod tests {
             size in 1_usize..10,
             dropped: bool,
         ) {
-            check(&lengths, None, heads, size, if dropped { 0.3 } else { 0.0 });
+            check(&lengths, &lengths, Heads::fused(heads, size), if dropped { 0.3 } else { 0.0 });
+        }
+
+        #[test]
+        fn the_past_and_shared_keys(
+            lengths in prop::collection::vec(1_u32..20, 1..4),
+            (shared, group) in (1_usize..3, 1_usize..4),
+            size in 1_usize..10,
+            interleaved: bool,
+            dropped: bool,
+        ) {
+            let heads = if interleaved {
+                Heads::interleaved(shared, size)
+            } else {
+                Heads::grouped(shared * group, shared, size)
+            };
+            let heads = Heads { sight: Sight::Past, scale: 0.7 * heads.scale, ..heads };
+            check(&lengths, &lengths, heads, if dropped { 0.3 } else { 0.0 });
         }
 
         #[test]
@@ -374,7 +327,8 @@ mod tests {
         ) {
             let (lengths, queries): (Vec<u32>, Vec<u32>) = pairs.into_iter().unzip();
             prop_assume!(queries.iter().sum::<u32>() > 0);
-            check(&lengths, Some(&queries), 2, 8, if dropped { 0.3 } else { 0.0 });
+            let heads = Heads::split(2, 8, queries.iter().sum::<u32>() as usize);
+            check(&lengths, &queries, heads, if dropped { 0.3 } else { 0.0 });
         }
     }
 
@@ -382,12 +336,18 @@ mod tests {
     fn softmax_is_safe_and_both_instruction_sets_agree() {
         let rows = normals(0, "scores", 3 * 16, 300.0);
         let (mut fast, mut plain) = (rows.clone(), rows.clone());
-        softmax(&mut fast, 11, 0.25);
-        softmax_body::<f32>(&mut plain, 11, 0.25);
+        softmax(&mut fast, 11, 0.25, Sight::All);
+        softmax_body::<f32>(&mut plain, 11, 0.25, Sight::All);
         assert_close(&fast, &wide(&plain), 1e-6);
         for row in fast.chunks_exact(16) {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{row:?}");
             assert!(row[11..].iter().all(|&p| p == 0.0), "{row:?}");
+        }
+        let mut past = rows;
+        softmax(&mut past, 11, 0.25, Sight::Past);
+        for (place, row) in past.chunks_exact(16).enumerate() {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{row:?}");
+            assert!(row[place + 1..].iter().all(|&p| p == 0.0), "{row:?}");
         }
         let gradient = normals(0, "gradient", 3 * 16, 1.0);
         let (mut quick, mut slow) = (gradient.clone(), gradient);

@@ -13,19 +13,24 @@ mod lanes;
 pub mod adamw;
 pub mod attention;
 pub mod candle;
+pub mod conv1d;
 pub mod cross_entropy;
 pub mod denormals;
 pub mod dropout;
 mod elementary;
 pub mod embedding;
 pub mod gelu;
+pub mod gelu_new;
 pub mod layer_norm;
 pub mod line;
 pub mod linear;
 pub mod matmul;
 pub mod norm;
 pub mod relu;
+pub mod rms_norm;
+pub mod rotary;
 pub mod rows;
+pub mod swiglu;
 pub mod tanh;
 
 #[cfg(test)]

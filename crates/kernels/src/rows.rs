@@ -64,6 +64,40 @@ pub fn scatter_add(to: &mut [f32], from: &[f32], rows: &[u32], width: usize) {
     }
 }
 
+/// Moves the rows that `rows` names, which increase, to the front: `values[i] = values[rows[i]]`.
+pub fn keep(values: &mut [f32], rows: &[u32], width: usize) {
+    for (i, &row) in rows.iter().enumerate() {
+        let row = row as usize * width;
+        values.copy_within(row..row + width, i * width);
+    }
+}
+
+/// Moves the rows at the front back to where [`keep`] took them from, and writes zeros between.
+pub fn spread(values: &mut [f32], rows: &[u32], width: usize) {
+    let mut end = values.len();
+    for (i, &row) in rows.iter().enumerate().rev() {
+        let row = row as usize * width;
+        values[row + width..end].fill(0.0);
+        values.copy_within(i * width..(i + 1) * width, row);
+        end = row;
+    }
+    values[..end].fill(0.0);
+}
+
+/// Copies `width` columns from column `first` on out of rows of `stride` values.
+pub fn take_columns(to: &mut [f32], from: &[f32], first: usize, width: usize, stride: usize) {
+    for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(stride)) {
+        to.copy_from_slice(&from[first..first + width]);
+    }
+}
+
+/// Copies what [`take_columns`] took back to its place.
+pub fn put_columns(to: &mut [f32], from: &[f32], first: usize, width: usize, stride: usize) {
+    for (to, from) in to.chunks_exact_mut(stride).zip(from.chunks_exact(width)) {
+        to[first..first + width].copy_from_slice(from);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,5 +129,33 @@ mod tests {
         scatter_add(&mut all, &some, &[2, 2], 2);
         add_to_each(&mut all, &[0.0, 100.0]);
         assert_eq!(all, [1.0, 101.0, 1.0, 101.0, 21.0, 123.0]);
+    }
+
+    #[test]
+    fn some_rows_and_back() {
+        let all: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        for rows in [&[1, 2, 5][..], &[0, 5], &[3], &[0, 1, 2, 3, 4, 5], &[]] {
+            let mut values = all.clone();
+            keep(&mut values, rows, 2);
+            for (i, &row) in rows.iter().enumerate() {
+                assert_eq!(values[2 * i..2 * i + 2], all[2 * row as usize..][..2]);
+            }
+            spread(&mut values, rows, 2);
+            for (i, value) in values.iter().enumerate() {
+                let expected = if rows.contains(&(i as u32 / 2)) { all[i] } else { 0.0 };
+                assert_eq!(*value, expected, "value {i} of rows {rows:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn some_columns_and_back() {
+        let all: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let mut columns = [0.0; 6];
+        take_columns(&mut columns, &all, 1, 2, 4);
+        assert_eq!(columns, [1.0, 2.0, 5.0, 6.0, 9.0, 10.0]);
+        let mut back = [0.0; 12];
+        put_columns(&mut back, &columns, 1, 2, 4);
+        assert_eq!(back, [0.0, 1.0, 2.0, 0.0, 0.0, 5.0, 6.0, 0.0, 0.0, 9.0, 10.0, 0.0]);
     }
 }

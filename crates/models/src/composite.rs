@@ -28,8 +28,15 @@ impl Composite {
     /// The model with these values, which are in the order of its layout.
     ///
     /// # Errors
-    /// [`Error::Candle`].
+    /// [`Error::Candle`], and [`Error::Unsupported`] for a decoder, which has no such form.
     pub fn new(model: &Model, values: &[f32], dtype: DType, device: &Device) -> Result<Self, Error> {
+        if let Config::Decoder(_) = model.config() {
+            return Err(Error::Unsupported {
+                field: "model_type",
+                found: format!("`{}`", model.config().model_type()),
+                supported: "encoders and perceptrons as candle's operations",
+            });
+        }
         let mut variables = BTreeMap::new();
         for entry in model.layout().entries() {
             let tensor = Tensor::from_slice(&values[entry.range()], entry.shape.as_slice(), device)?;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::decoder::{self, Variant};
 use crate::{Error, bert, mlp};
 
 /// The shape of a model's body.
@@ -10,6 +11,8 @@ use crate::{Error, bert, mlp};
 pub enum Config {
     /// `model_type` "bert", "roberta" or "distilbert".
     Bert(bert::Config),
+    /// `model_type` "gpt2", "gpt_neox", "llama" or "olmo2".
+    Decoder(decoder::Config),
     /// `model_type` "samebasin-mlp".
     Mlp(mlp::Config),
 }
@@ -19,7 +22,9 @@ pub enum Config {
 pub enum Head {
     /// The masked tokens; the decoder is tied to the word embeddings.
     MaskedLanguage,
-    /// One of a number of classes.
+    /// The token after each.
+    CausalLanguage,
+    /// One of a number of classes. The logit of a single one is a score without a loss.
     Classification {
         /// How many.
         labels: usize,
@@ -31,6 +36,7 @@ impl Head {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::MaskedLanguage => "masked-language",
+            Self::CausalLanguage => "causal-language",
             Self::Classification { .. } => "classification",
         }
     }
@@ -45,6 +51,8 @@ impl Head {
         let architecture = stated.architectures.unwrap_or_default().into_iter().next().unwrap_or_default();
         if architecture.ends_with("ForMaskedLM") || architecture.ends_with("ForPreTraining") {
             Ok(Self::MaskedLanguage)
+        } else if architecture.ends_with("ForCausalLM") || architecture.ends_with("LMHeadModel") {
+            Ok(Self::CausalLanguage)
         } else if architecture.ends_with("ForSequenceClassification") || architecture == mlp::ARCHITECTURE {
             let labels = stated.id2label.map(|labels| labels.len()).or(stated.num_labels).unwrap_or(2);
             Ok(Self::Classification { labels })
@@ -52,7 +60,7 @@ impl Head {
             Err(Error::Unsupported {
                 field: "architectures",
                 found: format!("`{architecture}`"),
-                supported: "masked language models and sequence classifiers",
+                supported: "language models, masked or causal, and sequence classifiers",
             })
         }
     }
@@ -77,13 +85,18 @@ impl Config {
     /// [`Error::Json`], [`Error::Unsupported`] for what this crate does not compute, [`Error::Range`].
     pub fn from_json(text: &str) -> Result<Self, Error> {
         let stated: Stated = parse(text)?;
+        let decoder = |variant| Ok(Self::Decoder(decoder::Config::from_json(variant, text)?));
         match stated.model_type.as_deref() {
             Some("bert" | "roberta" | "distilbert") => Ok(Self::Bert(bert::Config::from_json(text)?)),
+            Some("gpt2") => decoder(Variant::Gpt2),
+            Some("gpt_neox") => decoder(Variant::GptNeoX),
+            Some("llama") => decoder(Variant::Llama),
+            Some("olmo2") => decoder(Variant::Olmo2),
             Some(mlp::MODEL_TYPE) => Ok(Self::Mlp(mlp::Config::from_json(text)?)),
             other => Err(Error::Unsupported {
                 field: "model_type",
                 found: other.map_or("missing".into(), |name| format!("`{name}`")),
-                supported: "`bert`, `roberta`, `distilbert` and `samebasin-mlp`",
+                supported: "`bert`, `roberta`, `distilbert`, `gpt2`, `gpt_neox`, `llama`, `olmo2` and `samebasin-mlp`",
             }),
         }
     }
@@ -94,6 +107,7 @@ impl Config {
     pub fn to_json(&self, head: Head, label_names: &[String]) -> String {
         match self {
             Self::Bert(config) => config.to_json(head, label_names),
+            Self::Decoder(config) => config.to_json(head, label_names),
             Self::Mlp(config) => config.to_json(head, label_names),
         }
     }
@@ -103,6 +117,7 @@ impl Config {
     pub fn model_type(&self) -> &'static str {
         match self {
             Self::Bert(config) => config.variant.model_type(),
+            Self::Decoder(config) => config.variant.model_type(),
             Self::Mlp(_) => mlp::MODEL_TYPE,
         }
     }
@@ -112,6 +127,7 @@ impl Config {
     pub fn version(&self) -> u32 {
         match self {
             Self::Bert(_) => bert::VERSION,
+            Self::Decoder(_) => decoder::VERSION,
             Self::Mlp(_) => mlp::VERSION,
         }
     }
@@ -123,6 +139,7 @@ impl Config {
     pub fn check(&self) -> Result<(), Error> {
         match self {
             Self::Bert(config) => config.check(),
+            Self::Decoder(config) => config.check(),
             Self::Mlp(config) => config.check(),
         }
     }

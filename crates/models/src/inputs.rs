@@ -33,11 +33,12 @@ pub enum Targets<'a> {
     /// A class per row or sequence. For a head with one output: which of several sequences in a row is right, their scores
     /// being the logits (with two, `-log sigmoid(s_right - s_wrong)`, the loss of a reward model: Stiennon et al. 2020).
     Classes(&'a [u32]),
-    /// Tokens to be recovered. Logits are computed at these places only.
+    /// Tokens to be recovered, or next ones to be predicted: see [`Tokens::next`]. Logits are computed at these places
+    /// only.
     MaskedTokens {
         /// Indices of packed tokens, increasing.
         rows: &'a [u32],
-        /// The token that belongs at each.
+        /// The token that belongs at each, or behind each.
         labels: &'a [u32],
     },
 }
@@ -87,6 +88,14 @@ impl<'a> Tokens<'a> {
         self.len() == 0
     }
 
+    /// The targets of a causal language model: the row of every token but the last of each sequence, and the token
+    /// that follows it there.
+    #[must_use]
+    pub fn next(&self) -> (Vec<u32>, Vec<u32>) {
+        let rows = self.starts.windows(2).flat_map(|span| span[0]..span[1].saturating_sub(1));
+        rows.map(|row| (row, self.ids[row as usize + 1])).unzip()
+    }
+
     /// Row of the first token of each sequence.
     pub(crate) fn firsts(&self) -> &'a [u32] {
         &self.starts[..self.len()]
@@ -114,6 +123,9 @@ pub(crate) fn check(
         (Config::Bert(config), Inputs::Tokens(tokens)) => {
             check_tokens(tokens, config.vocab_size, config.segments(), config.longest())?;
         }
+        (Config::Decoder(config), Inputs::Tokens(tokens)) => {
+            check_tokens(tokens, config.vocab_size, u32::MAX as usize, config.max_position_embeddings)?;
+        }
         (Config::Mlp(config), Inputs::Dense { values, width }) => {
             check_dense(values, *width, config.input_size)?;
         }
@@ -127,14 +139,16 @@ pub(crate) fn check(
             check_length("number of labels", labels.len() * choices, inputs.len())?;
             check_below("label", labels, outputs.max(choices))
         }
-        (Head::MaskedLanguage, Some(Targets::MaskedTokens { rows, labels })) => {
-            let (Config::Bert(config), Inputs::Tokens(tokens)) = (config, inputs) else {
-                return Err(kind("masked tokens"));
+        (Head::MaskedLanguage | Head::CausalLanguage, Some(Targets::MaskedTokens { rows, labels })) => {
+            let (words, tokens) = match (config, inputs) {
+                (Config::Bert(config), Inputs::Tokens(tokens)) => (config.vocab_size, tokens),
+                (Config::Decoder(config), Inputs::Tokens(tokens)) => (config.vocab_size, tokens),
+                _ => return Err(kind("masked tokens")),
             };
             check_length("number of masked labels", labels.len(), rows.len())?;
             check_below("masked row", rows, tokens.ids.len())?;
             check_increasing("masked rows", rows)?;
-            check_below("masked label", labels, config.vocab_size)
+            check_below("masked label", labels, words)
         }
         (_, Some(Targets::Classes(_))) => Err(kind("classes")),
         (_, Some(Targets::MaskedTokens { .. })) => Err(kind("masked tokens")),

@@ -26,6 +26,7 @@ mod start;
 
 pub mod bert;
 pub mod composite;
+pub mod decoder;
 pub mod mlp;
 
 pub use config::{Config, Head};

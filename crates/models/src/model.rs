@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weights::{Layout, Weights};
 
-use crate::{Config, Dropout, Error, Head, Inputs, Tally, Targets, bert, inputs, mlp, start};
+use crate::{Config, Dropout, Error, Head, Inputs, Tally, Targets, bert, decoder, inputs, mlp, start};
 
 /// A configuration with a head: the table of its parameters, and what they compute.
 #[derive(Clone, Debug)]
@@ -18,6 +18,7 @@ pub struct Model {
 #[derive(Clone, Debug)]
 enum Family {
     Bert(Box<bert::Bert>),
+    Decoder(Box<decoder::Decoder>),
     Mlp(mlp::Mlp),
 }
 
@@ -25,6 +26,7 @@ enum Family {
 #[derive(Debug, Default)]
 pub struct Workspace {
     bert: bert::Buffers,
+    decoder: decoder::Buffers,
     mlp: mlp::Buffers,
 }
 
@@ -40,7 +42,10 @@ impl Model {
         }
         let mut layout = Layout::default();
         let family = match &config {
-            Config::Bert(config) => Family::Bert(Box::new(bert::Bert::new(config, head, &mut layout))),
+            Config::Bert(config) => Family::Bert(Box::new(bert::Bert::new(config, head, &mut layout)?)),
+            Config::Decoder(config) => {
+                Family::Decoder(Box::new(decoder::Decoder::new(config, head, &mut layout)?))
+            }
             Config::Mlp(config) => Family::Mlp(mlp::Mlp::new(config, head, &mut layout)?),
         };
         Ok(Self { config, head, layout: Arc::new(layout), family })
@@ -64,11 +69,11 @@ impl Model {
         &self.layout
     }
 
-    /// Whether weight decay applies, for each entry of the layout: not to biases and LayerNorms.
+    /// Whether weight decay applies, for each entry of the layout: not to biases and norms, which are
+    /// those of one dimension.
     #[must_use]
     pub fn decays(&self) -> Vec<bool> {
-        let is_exempt = |name: &str| name.ends_with(".bias") || bert::is_norm(name);
-        self.layout.entries().iter().map(|entry| !is_exempt(&entry.name)).collect()
+        self.layout.entries().iter().map(|entry| entry.shape.len() > 1).collect()
     }
 
     /// Whether an entry of the layout is a bias or part of the task's head, for each: what BitFit trains.
@@ -105,7 +110,7 @@ impl Model {
     /// All weights of this model from a checkpoint that may be named as published ones are.
     ///
     /// # Errors
-    /// [`weights::Error`] for a tensor that is missing, has another shape, or belongs to no part of a BERT.
+    /// [`weights::Error`] for a tensor that is missing, has another shape, or belongs to no part of its family.
     pub fn adopt(&self, published: &Weights) -> Result<Weights, Error> {
         start::adopt(self, published)
     }
@@ -140,6 +145,10 @@ impl Model {
             (Family::Bert(bert), Inputs::Tokens(tokens)) => {
                 bert.loss_and_gradient(values, tokens, targets, dropout, scale, gradient, &mut workspace.bert)
             }
+            (Family::Decoder(decoder), Inputs::Tokens(tokens)) => {
+                let buffers = &mut workspace.decoder;
+                decoder.loss_and_gradient(values, tokens, targets, dropout, scale, gradient, buffers)
+            }
             (Family::Mlp(mlp), Inputs::Dense { values: inputs, .. }) => {
                 mlp.loss_and_gradient(values, inputs, targets, scale, gradient, &mut workspace.mlp)
             }
@@ -163,6 +172,9 @@ impl Model {
             (Family::Bert(bert), Inputs::Tokens(tokens)) => {
                 bert.losses(values, tokens, targets, &mut workspace.bert)
             }
+            (Family::Decoder(decoder), Inputs::Tokens(tokens)) => {
+                decoder.losses(values, tokens, targets, &mut workspace.decoder)
+            }
             (Family::Mlp(mlp), Inputs::Dense { values: inputs, .. }) => {
                 mlp.losses(values, inputs, targets, &mut workspace.mlp)
             }
@@ -170,7 +182,7 @@ impl Model {
         }
     }
 
-    /// Losses at masked tokens, without gradient or dropout.
+    /// Losses at masked tokens, or of the tokens after others, without gradient or dropout.
     ///
     /// # Panics
     /// As [`Model::loss_and_gradient`].
@@ -185,15 +197,18 @@ impl Model {
         self.losses(values, inputs, &Targets::MaskedTokens { rows, labels }, workspace)
     }
 
-    /// Logits `[B, labels]` of a classifier.
+    /// Logits `[B, labels]` of a classifier, or `[B, words]` of a causal language model for what follows each sequence.
     ///
     /// # Panics
-    /// As [`Model::loss_and_gradient`], and if the head is no classifier.
+    /// As [`Model::loss_and_gradient`], and if the head is that of a masked language model.
     #[must_use]
     pub fn logits<'w>(&self, values: &[f32], inputs: &Inputs<'_>, workspace: &'w mut Workspace) -> &'w [f32] {
         self.assert_length(values);
         match (&self.family, inputs) {
             (Family::Bert(bert), Inputs::Tokens(tokens)) => bert.logits(values, tokens, &mut workspace.bert),
+            (Family::Decoder(decoder), Inputs::Tokens(tokens)) => {
+                decoder.logits(values, tokens, &mut workspace.decoder)
+            }
             (Family::Mlp(mlp), Inputs::Dense { values: inputs, .. }) => {
                 mlp.logits(values, inputs, &mut workspace.mlp)
             }
@@ -205,6 +220,7 @@ impl Model {
     pub(crate) fn initial(&self, name: &str, shape: &[usize]) -> start::Initial {
         match &self.config {
             Config::Bert(config) => config.initial(name),
+            Config::Decoder(config) => config.initial(name, shape),
             Config::Mlp(_) => mlp::initial(shape),
         }
     }

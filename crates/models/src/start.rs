@@ -13,7 +13,7 @@ use crate::{Config, Error, Model};
 pub(crate) enum Initial {
     /// All zeros: biases.
     Zeros,
-    /// All ones: scales of LayerNorms.
+    /// All ones: scales of norms.
     Ones,
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
@@ -109,11 +109,12 @@ pub(crate) fn is_head(name: &str) -> bool {
 fn part(name: &str) -> Part {
     // A hidden layer before the classifier is to the variants what the pooler is to BERT.
     const POOLERS: [&str; 4] = ["bert.pooler.", "roberta.pooler.", "classifier.dense.", "pre_classifier."];
-    const LANGUAGE: [&str; 3] = ["cls.", "lm_head.", "vocab_"];
+    const CLASSIFIERS: [&str; 2] = ["classifier.", "score."];
+    const LANGUAGE: [&str; 4] = ["cls.", "lm_head.", "embed_out.", "vocab_"];
     let starts = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
     if starts(&POOLERS) {
         Part::Pooler
-    } else if name.starts_with("classifier.") {
+    } else if starts(&CLASSIFIERS) {
         Part::Classifier
     } else if starts(&LANGUAGE) {
         Part::Language
@@ -130,12 +131,18 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn new(model: &Model, weights: &'a Weights) -> Self {
-        let entries = weights.layout().entries();
-        let body = match model.config() {
-            Config::Bert(config) => config.variant.names().body,
-            Config::Mlp(_) => "",
+        let entries = weights.layout().entries().iter();
+        let tensors = match model.config() {
+            Config::Bert(config) => {
+                let body = config.variant.names().body;
+                entries.map(|entry| (current_name(&entry.name, body), entry)).collect()
+            }
+            Config::Decoder(config) => {
+                let name = |entry: &&Entry| config.variant.current_name(&entry.name);
+                entries.filter_map(|entry| Some((name(&entry)?, entry))).collect()
+            }
+            Config::Mlp(_) => entries.map(|entry| (entry.name.clone(), entry)).collect(),
         };
-        let tensors = entries.iter().map(|entry| (current_name(&entry.name, body), entry)).collect();
         Self { weights, tensors }
     }
 
@@ -161,7 +168,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Checkpoints from before 2020 say `gamma` and `beta`; those of a bare body lack its leading name.
+/// BERT checkpoints from before 2020 say `gamma` and `beta`; those of a bare body lack its leading name.
 fn current_name(name: &str, body: &str) -> String {
     let name =
         name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");

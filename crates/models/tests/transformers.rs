@@ -47,7 +47,8 @@ impl Expected {
 }
 
 /// Families with fixtures.
-const FAMILIES: [&str; 3] = ["bert", "distilbert", "roberta"];
+const FAMILIES: [&str; 8] =
+    ["bert", "distilbert", "roberta", "gpt2", "gpt_neox", "gpt_neox_sequential", "llama", "olmo2"];
 
 const CLASSIFIER: Head = Head::Classification { labels: 3 };
 
@@ -73,9 +74,22 @@ fn expected(family: &str) -> Expected {
 
 fn load(family: &str, head: Head) -> (Model, Weights) {
     let model = Model::new(config(family), head).unwrap();
+    if let Config::Decoder(_) = model.config() {
+        let expected = expected(family);
+        let Inputs::Tokens(tokens) = expected.inputs() else { unreachable!() };
+        assert_eq!(tokens.next(), (expected.masked_rows, expected.masked_labels), "{family}");
+    }
     let file = if head == CLASSIFIER { "model.safetensors" } else { "mlm.safetensors" };
     let weights = model.adopt(&tensors(family, file)).unwrap();
     (model, weights)
+}
+
+/// The language head that a family has.
+fn language(family: &str) -> Head {
+    match config(family) {
+        Config::Decoder(_) => Head::CausalLanguage,
+        _ => Head::MaskedLanguage,
+    }
 }
 
 /// Largest difference over the largest value.
@@ -148,9 +162,9 @@ fn sequence_classifiers_compute_what_transformers_computes() {
 
 /// Logits of the vocabulary are not kept anywhere: the loss of every word at a place says as much.
 #[test]
-fn masked_language_models_compute_what_transformers_computes() {
+fn language_models_compute_what_transformers_computes() {
     for family in FAMILIES {
-        let (expected, (model, weights)) = (expected(family), load(family, Head::MaskedLanguage));
+        let (expected, (model, weights)) = (expected(family), load(family, language(family)));
         let (inputs, targets) = (expected.inputs(), expected.masked());
         let mut workspace = Workspace::default();
         let words = expected.masked_log_probabilities[0].len() as u32;
@@ -166,7 +180,7 @@ fn masked_language_models_compute_what_transformers_computes() {
         let (loss, gradients) = pass(&model, &weights, &inputs, &targets, &theirs);
         let loss = (loss / expected.masked_loss - 1.0).abs();
         let logits = difference(&ours, &expected.masked_log_probabilities.concat());
-        report(family, "masked", logits, loss, gradients);
+        report(family, "language", logits, loss, gradients);
     }
 }
 
@@ -179,13 +193,19 @@ fn units_are_dropped_where_transformers_drops_them() {
         let inputs = expected.inputs();
         for (head, targets, theirs) in [
             (CLASSIFIER, expected.classes(), &expected.dropped_loss),
-            (Head::MaskedLanguage, expected.masked(), &expected.masked_dropped_loss),
+            (language(family), expected.masked(), &expected.masked_dropped_loss),
         ] {
             let (model, weights) = load(family, head);
-            let Config::Bert(mut config) = model.config().clone() else { panic!("{family} is no BERT") };
-            (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (DROPPED, DROPPED);
-            config.classifier_dropout = Some(DROPPED);
-            let model = Model::new(Config::Bert(config), head).unwrap();
+            let mut config = model.config().clone();
+            match &mut config {
+                Config::Bert(config) => {
+                    (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (DROPPED, DROPPED);
+                    config.classifier_dropout = Some(DROPPED);
+                }
+                Config::Decoder(config) => config.set_dropout(DROPPED),
+                _ => panic!("{family} has no fixtures"),
+            }
+            let model = Model::new(config, head).unwrap();
             let mut gradient = vec![0.0; model.layout().len()];
             let workspace = &mut Workspace::default();
             let values: Vec<f32> = weights.values.iter().map(|value| 2.0 * value).collect();
@@ -212,11 +232,10 @@ fn units_are_dropped_where_transformers_drops_them() {
 }
 
 #[test]
-fn a_classifier_starts_from_a_masked_language_model_of_its_family() {
+fn a_classifier_starts_from_a_language_model_of_its_family() {
     for family in FAMILIES {
         let (model, pretrained) =
             (Model::new(config(family), CLASSIFIER).unwrap(), tensors(family, "mlm.safetensors"));
-        let body = format!("{family}.");
         let weights = model.transfer(&pretrained, 1, 2, 0.02).unwrap();
         let other_head = model.transfer(&pretrained, 1, 3, 0.02).unwrap();
         let mut drawn = Vec::new();
@@ -227,31 +246,51 @@ fn a_classifier_starts_from_a_masked_language_model_of_its_family() {
                 None if name.ends_with(".bias") => assert!(found.iter().all(|&value| value == 0.0), "{name}"),
                 None => drawn.push((name.as_str(), other_head.tensor(name).unwrap() != found)),
             }
-            assert!(!name.starts_with(&body) || name.contains("pooler") || pretrained.tensor(name).is_some());
         }
         // The map before the classifier has a seed of its own.
         let expected = match family {
-            "bert" => [("bert.pooler.dense.weight", false), ("classifier.weight", true)],
-            "roberta" => [("classifier.dense.weight", false), ("classifier.out_proj.weight", true)],
-            _ => [("pre_classifier.weight", false), ("classifier.weight", true)],
+            "bert" => &[("bert.pooler.dense.weight", false), ("classifier.weight", true)][..],
+            "roberta" => &[("classifier.dense.weight", false), ("classifier.out_proj.weight", true)],
+            "distilbert" => &[("pre_classifier.weight", false), ("classifier.weight", true)],
+            _ => &[("score.weight", true)],
         };
-        assert_eq!(drawn, expected);
+        assert_eq!(drawn, expected, "{family}");
     }
 }
 
 /// A published file has no leading name where it is a bare body, and may hold parts that no model here asks for.
 #[test]
 fn published_checkpoints_of_each_family_are_adopted() {
-    for (family, extras) in [
+    for (family, body, extras) in [
         (
+            "bert",
             "bert",
             ["cls.predictions.decoder.weight", "cls.seq_relationship.weight", "bert.pooler.dense.weight"],
         ),
-        ("distilbert", ["vocab_projector.weight", "pre_classifier.weight", "classifier.bias"]),
-        ("roberta", ["lm_head.decoder.weight", "lm_head.decoder.bias", "roberta.pooler.dense.weight"]),
+        ("distilbert", "distilbert", ["vocab_projector.weight", "pre_classifier.weight", "classifier.bias"]),
+        (
+            "gpt2",
+            "transformer",
+            ["lm_head.weight", "transformer.h.0.attn.bias", "transformer.h.1.attn.masked_bias"],
+        ),
+        (
+            "gpt_neox",
+            "gpt_neox",
+            ["score.weight", "gpt_neox.layers.0.attention.bias", "layers.0.attention.rotary_emb.inv_freq"],
+        ),
+        (
+            "llama",
+            "model",
+            ["score.weight", "model.rotary_emb.inv_freq", "model.layers.1.self_attn.rotary_emb.inv_freq"],
+        ),
+        (
+            "roberta",
+            "roberta",
+            ["lm_head.decoder.weight", "lm_head.decoder.bias", "roberta.pooler.dense.weight"],
+        ),
     ] {
-        let (model, weights) = load(family, Head::MaskedLanguage);
-        let stripped = |name: &str| name.strip_prefix(&format!("{family}.")).unwrap_or(name).to_owned();
+        let (model, weights) = load(family, language(family));
+        let stripped = |name: &str| name.strip_prefix(&format!("{body}.")).unwrap_or(name).to_owned();
         let published = |extras: &[&str]| {
             let (mut layout, mut values) = (Layout::default(), Vec::new());
             for entry in weights.layout().entries() {
@@ -267,8 +306,31 @@ fn published_checkpoints_of_each_family_are_adopted() {
             published
         };
         assert_eq!(model.adopt(&published(&extras)).unwrap().values, weights.values, "{family}");
-        let stranger = format!("{family}.embeddings.strange.weight");
+        let stranger = format!("{body}.embeddings.strange.weight");
         let error = model.adopt(&published(&[&stranger])).unwrap_err().to_string();
         assert!(error.contains(&stranger), "{error}");
+    }
+}
+
+/// Writes models as this crate writes them, with their logits, for `tests/transformers/check_written.py`.
+#[test]
+fn models_are_written_for_transformers_to_read() {
+    let Some(out) = std::env::var_os("SAMEBASIN_WRITTEN") else {
+        println!("skipped: SAMEBASIN_WRITTEN names no folder to write to");
+        return;
+    };
+    for family in FAMILIES.into_iter().filter(|family| language(family) == Head::CausalLanguage) {
+        for head in [CLASSIFIER, language(family)] {
+            let (expected, (model, weights)) = (expected(family), load(family, head));
+            let mut workspace = Workspace::default();
+            let logits = model.logits(&weights.values, &expected.inputs(), &mut workspace);
+            let folder = Path::new(&out).join(format!("{family}-{}", if head == CLASSIFIER { 0 } else { 1 }));
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("config.json"), model.config().to_json(head, &[])).unwrap();
+            std::fs::write(folder.join("model.safetensors"), weights.to_safetensors()).unwrap();
+            let said =
+                serde_json::json!({ "ids": expected.ids, "starts": expected.starts, "logits": logits });
+            std::fs::write(folder.join("ours.json"), said.to_string()).unwrap();
+        }
     }
 }

@@ -8,7 +8,8 @@ use weights::Weights;
 use crate::stage::{Failure, Inputs, Session, Work};
 
 /// Version of whatever family a checkpoint turns out to be of: a key is computed before a byte is read.
-pub(crate) const MODELS_VERSION: u32 = models::bert::VERSION + models::mlp::VERSION;
+pub(crate) const MODELS_VERSION: u32 =
+    models::bert::VERSION + models::decoder::VERSION + models::mlp::VERSION;
 
 /// Adds a model to a stage's inputs: its weights from output `weights`, and what is needed to run them.
 ///
@@ -96,6 +97,7 @@ pub(crate) fn publish_description(
 pub(crate) fn max_length(config: &Config, limit: Option<usize>) -> usize {
     let positions = match config {
         Config::Bert(bert) => bert.longest(),
+        Config::Decoder(decoder) => decoder.max_position_embeddings,
         _ => usize::MAX,
     };
     limit.map_or(positions, |limit| limit.min(positions))
@@ -108,6 +110,10 @@ pub(crate) fn has_dropout(config: &Config) -> bool {
         Config::Bert(bert) => {
             let places =
                 [bert.hidden_dropout_prob, bert.attention_probs_dropout_prob, bert.classifier_dropout()];
+            places.iter().any(|&probability| probability > 0.0)
+        }
+        Config::Decoder(decoder) => {
+            let places = [decoder.embedding_dropout, decoder.attention_dropout, decoder.residual_dropout];
             places.iter().any(|&probability| probability > 0.0)
         }
         _ => false,

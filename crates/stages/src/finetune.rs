@@ -183,11 +183,15 @@ impl Stage for Finetune {
         let session = work.session;
         let steps = self.steps.unwrap_or(0);
         let mut config = checkpoint::config(session, work.input("config")?)?;
-        if let (Some(dropout), Config::Bert(bert)) = (self.dropout, &mut config) {
-            bert.hidden_dropout_prob = dropout;
-            bert.attention_probs_dropout_prob = dropout;
-            // The classifier's follows: what is asked for holds everywhere.
-            bert.classifier_dropout = None;
+        match (self.dropout, &mut config) {
+            (Some(dropout), Config::Bert(bert)) => {
+                bert.hidden_dropout_prob = dropout;
+                bert.attention_probs_dropout_prob = dropout;
+                // The classifier's follows: what is asked for holds everywhere.
+                bert.classifier_dropout = None;
+            }
+            (Some(dropout), Config::Decoder(decoder)) => decoder.set_dropout(dropout),
+            _ => {}
         }
         let task = TaskInputs::load(work)?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;

@@ -81,12 +81,12 @@ pub(super) fn starts_among(wanted: &[u32], starts: &[u32], out: &mut Vec<u32>) {
 }
 
 /// The mask of one site, or none if nothing is dropped.
-pub(super) fn mask(dropout: Option<Dropout>, site: usize, probability: f64) -> Option<Mask<'static>> {
+pub(crate) fn mask(dropout: Option<Dropout>, site: usize, probability: f64) -> Option<Mask<'static>> {
     let dropout = dropout.filter(|_| probability > 0.0)?;
     Some(Mask::new(dropout.site(site), probability as f32))
 }
 
-/// The places of a BERT where units are dropped, numbered.
+/// The places of an encoder or a decoder where units are dropped, numbered.
 pub(crate) mod site {
     pub(crate) const EMBEDDINGS: usize = 0;
     pub(crate) const CLASSIFIER: usize = 1;

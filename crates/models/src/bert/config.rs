@@ -159,6 +159,6 @@ impl Config {
 }
 
 /// Whether a tensor belongs to a LayerNorm.
-pub(crate) fn is_norm(name: &str) -> bool {
+fn is_norm(name: &str) -> bool {
     name.contains("LayerNorm.") || name.contains("layer_norm.")
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use weights::Layout;
 
 use super::Config;
-use crate::Head;
+use crate::{Error, Head};
 
 /// A BERT: its shape and the places of its parameters in the flat buffer.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ pub(super) enum HeadPlaces {
 }
 
 impl Bert {
-    pub(crate) fn new(config: &Config, head: Head, layout: &mut Layout) -> Self {
+    pub(crate) fn new(config: &Config, head: Head, layout: &mut Layout) -> Result<Self, Error> {
         let h = config.hidden_size;
         let f = config.intermediate_size;
         let names = config.variant.names();
@@ -122,8 +122,12 @@ impl Bert {
                 classifier: push_affine(layout, names.classifier, labels, h),
                 labels,
             },
+            Head::CausalLanguage => {
+                let model_type = config.variant.model_type();
+                return Err(Error::Head { model_type, head: head.name() });
+            }
         };
-        Self { config: config.clone(), embeddings, layers, head }
+        Ok(Self { config: config.clone(), embeddings, layers, head })
     }
 }
 
@@ -156,7 +160,7 @@ mod tests {
         };
         let names = |head| {
             let mut layout = Layout::default();
-            Bert::new(&config, head, &mut layout);
+            Bert::new(&config, head, &mut layout).unwrap();
             let mut names: Vec<String> =
                 layout.entries().iter().map(|entry| format!("{} {:?}", entry.name, entry.shape)).collect();
             names.sort();

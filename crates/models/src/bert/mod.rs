@@ -19,8 +19,7 @@ mod written;
 pub use config::Config;
 pub use variant::Variant;
 
-pub(crate) use buffers::{Buffers, site};
-pub(crate) use config::is_norm;
+pub(crate) use buffers::{Buffers, mask, site};
 pub(crate) use layout::Bert;
 
 /// Raised whenever the family's results change.

@@ -53,12 +53,12 @@ impl Variant {
     /// `architectures` in `config.json`.
     pub(crate) fn architecture(self, head: Head) -> &'static str {
         match (self, head) {
-            (Self::Bert, Head::MaskedLanguage) => "BertForMaskedLM",
             (Self::Bert, Head::Classification { .. }) => "BertForSequenceClassification",
-            (Self::Roberta, Head::MaskedLanguage) => "RobertaForMaskedLM",
+            (Self::Bert, _) => "BertForMaskedLM",
             (Self::Roberta, Head::Classification { .. }) => "RobertaForSequenceClassification",
-            (Self::DistilBert, Head::MaskedLanguage) => "DistilBertForMaskedLM",
+            (Self::Roberta, _) => "RobertaForMaskedLM",
             (Self::DistilBert, Head::Classification { .. }) => "DistilBertForSequenceClassification",
+            (Self::DistilBert, _) => "DistilBertForMaskedLM",
         }
     }
 

@@ -141,7 +141,7 @@ fn check_bert(config: bert::Config, head: Head, dropout: Option<Dropout>) {
     let inputs = Inputs::Tokens(Tokens { ids: &batch.ids, types: &batch.types, starts: &batch.starts });
     let targets = match head {
         Head::MaskedLanguage => Targets::MaskedTokens { rows: &batch.rows, labels: &batch.masked },
-        Head::Classification { .. } => Targets::Classes(&batch.classes),
+        _ => Targets::Classes(&batch.classes),
     };
     check(&model, &inputs, &targets, dropout);
 }
