@@ -5,6 +5,7 @@ use kernels::cross_entropy;
 use super::buffers::Buffers;
 use super::forward::Mode;
 use super::layout::Decoder;
+use crate::inputs::choices;
 use crate::{Dropout, Tally, Targets, Tokens};
 
 /// Logits that are in memory at once, in values: 4 MiB.
@@ -28,7 +29,7 @@ impl Decoder {
         let ends = self.ends(tokens, buffers);
         let wanted = wanted(targets, &ends);
         self.forward(values, tokens, wanted, dropout, Mode::Training, buffers);
-        let tally = self.head_gradient(values, labels, scale, gradient, buffers);
+        let tally = self.head_gradient(values, labels, wanted.len(), scale, gradient, buffers);
         self.backward(values, tokens, wanted, dropout, gradient, buffers);
         buffers.ends = ends;
         tally
@@ -46,15 +47,18 @@ impl Decoder {
             return Tally::default();
         }
         let ends = self.ends(tokens, buffers);
+        let n = wanted(targets, &ends).len();
         self.forward(values, tokens, wanted(targets, &ends), None, Mode::Evaluation, buffers);
         buffers.ends = ends;
-        let (h, outputs, block) = (self.head.inputs, self.head.outputs, self.block());
-        let features = buffers.features.get(labels.len() * h);
+        let (h, block) = (self.head.inputs, self.block());
+        let choices = choices(labels.len(), n, self.head.outputs);
+        let width = choices * self.head.outputs;
+        let features = buffers.features.get(n * h);
         let mut tally = Tally::default();
-        for (labels, features) in labels.chunks(block).zip(features.chunks(block * h)) {
-            let logits = buffers.logits.room(labels.len() * outputs);
+        for (labels, features) in labels.chunks(block).zip(features.chunks(block * choices * h)) {
+            let logits = buffers.logits.room(labels.len() * width);
             self.head.forward(values, features, logits);
-            tally += cross_entropy::forward(logits, labels, outputs);
+            tally += cross_entropy::forward(logits, labels, width);
         }
         tally
     }
@@ -80,19 +84,23 @@ impl Decoder {
         &self,
         values: &[f32],
         labels: &[u32],
+        n: usize,
         scale: f32,
         gradient: &mut [f32],
         buffers: &mut Buffers,
     ) -> Tally {
-        let (h, outputs, block) = (self.head.inputs, self.head.outputs, self.block());
+        let h = self.head.inputs;
+        let choices = choices(labels.len(), n, self.head.outputs);
+        let (width, block) = (choices * self.head.outputs, self.block());
+        let rows = block * choices * h;
         let Buffers { features, logits, gradients, .. } = buffers;
-        let (features, d) = (features.get(labels.len() * h), gradients.stream.room(labels.len() * h));
+        let (features, d) = (features.get(n * h), gradients.stream.room(n * h));
         let mut tally = Tally::default();
-        let blocks = labels.chunks(block).zip(features.chunks(block * h)).zip(d.chunks_mut(block * h));
+        let blocks = labels.chunks(block).zip(features.chunks(rows)).zip(d.chunks_mut(rows));
         for ((labels, features), d) in blocks {
-            let logits = logits.room(labels.len() * outputs);
+            let logits = logits.room(labels.len() * width);
             self.head.forward(values, features, logits);
-            tally += cross_entropy::forward_backward(logits, labels, outputs, scale);
+            tally += cross_entropy::forward_backward(logits, labels, width, scale);
             self.head.backward(values, features, logits, d, gradient);
         }
         tally
