@@ -21,6 +21,7 @@ pub mod estimate;
 pub mod matching;
 pub mod multibootstrap;
 pub mod planner;
+pub mod selection;
 pub mod trend;
 
 mod quantiles;

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use measures::{agreement, ensemble, estimate, matching, mechanism, planner, scores};
+use measures::{agreement, ensemble, estimate, matching, mechanism, planner, scores, selection};
 use serde::Serialize;
 use store::{Manifest, Media};
 use tables::Schema;
@@ -28,7 +28,8 @@ use tables::Schema;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 pub use collate::rows::Summary;
 use collate::rows::{
-    InterventionEffect, MeasureCell, PairSplit, PathPoint, Prediction, RunScore, Rung, SoupScore,
+    InterventionEffect, MeasureCell, PairSplit, PathPoint, Prediction, RunScore, Rung, SelectionGain,
+    SoupScore,
 };
 use collate::{Collated, Manifests, lineage};
 use study::{DEFAULT_ARM, Study};
@@ -40,13 +41,14 @@ const TABLE: &str = "table.";
 const PREDICTIONS: &str = "predictions.";
 
 /// All tables of a study, in the order of the page.
-const TABLES: [&Schema; 9] = [
+const TABLES: [&Schema; 10] = [
     Summary::TABLE,
     MeasureCell::TABLE,
     RunScore::TABLE,
     PairSplit::TABLE,
     PathPoint::TABLE,
     SoupScore::TABLE,
+    SelectionGain::TABLE,
     InterventionEffect::TABLE,
     Rung::TABLE,
     Prediction::TABLE,
@@ -116,7 +118,7 @@ pub struct StudyManifests(Manifests);
 
 impl Stage for Report {
     const NAME: &'static str = "report";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         let named: Result<Vec<Manifest>, Failure> =
@@ -162,6 +164,7 @@ impl Stage for Report {
             ("planner", planner::VERSION),
             ("random", random::VERSION),
             ("scores", scores::VERSION),
+            ("selection", selection::VERSION),
             ("tables", tables::VERSION),
         ])
     }
@@ -238,6 +241,7 @@ impl Report {
             (PathPoint::TABLE.name, PathPoint::write(&collated.paths)?),
             (PairSplit::TABLE.name, PairSplit::write(&collated.pairs)?),
             (SoupScore::TABLE.name, SoupScore::write(&collated.soups)?),
+            (SelectionGain::TABLE.name, SelectionGain::write(&collated.selections)?),
             (InterventionEffect::TABLE.name, InterventionEffect::write(&collated.interventions)?),
         ]);
         let observed = frames::observations(Tables {
@@ -270,6 +274,7 @@ impl Report {
             pairs: collated.pairs.clone(),
             soups: collated.soups.clone(),
             interventions: collated.interventions.clone(),
+            selections: collated.selections.clone(),
             cells,
             summary,
         };

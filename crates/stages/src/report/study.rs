@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::collate::rows::{
-    InterventionEffect, MeasureCell, PairSplit, PathPoint, RunScore, Rung, SoupScore, Summary,
+    InterventionEffect, MeasureCell, PairSplit, PathPoint, RunScore, Rung, SelectionGain, SoupScore, Summary,
 };
 
 /// The name of the arm that the others are compared with.
@@ -27,6 +27,7 @@ pub(crate) struct Study {
     pub(crate) pairs: Vec<PairSplit>,
     pub(crate) soups: Vec<SoupScore>,
     pub(crate) interventions: Vec<InterventionEffect>,
+    pub(crate) selections: Vec<SelectionGain>,
     pub(crate) cells: Vec<MeasureCell>,
     pub(crate) summary: Vec<Summary>,
 }

@@ -7,6 +7,7 @@ pub(crate) mod behaviour;
 pub(crate) mod group;
 pub(crate) mod lineage;
 pub(crate) mod rows;
+mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,7 @@ use crate::stage::Failure;
 use behaviour::Behaviour;
 use group::{Group, Soup};
 pub(crate) use lineage::{Manifests, Run};
-use rows::{InterventionEffect, PairSplit, PathPoint, RunScore, Rung, SoupScore};
+use rows::{InterventionEffect, PairSplit, PathPoint, RunScore, Rung, SelectionGain, SoupScore};
 
 /// The tables of a study before anything is estimated.
 #[derive(Debug, Default)]
@@ -32,6 +33,7 @@ pub(crate) struct Collated {
     pub(crate) pairs: Vec<PairSplit>,
     pub(crate) soups: Vec<SoupScore>,
     pub(crate) interventions: Vec<InterventionEffect>,
+    pub(crate) selections: Vec<SelectionGain>,
 }
 
 /// The manifests that were named, and those upstream that say where they come from.
@@ -109,6 +111,7 @@ pub(crate) fn collate(
         whole.soups.extend(part.soups);
         whole.interventions.extend(part.interventions);
     }
+    whole.selections = selection::gains(&whole.runs);
     Ok(whole)
 }
 

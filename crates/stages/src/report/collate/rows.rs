@@ -77,6 +77,33 @@ tables::rows! {
 }
 
 tables::rows! {
+    /// A row for each checkpoint, split and number of seeds to choose from: what keeping the run with the best score on `val`
+    /// buys, exactly, over all sets of so many of the runs.
+    pub struct SelectionGain in "selection" {
+        /// Arm of the study.
+        pub arm: String,
+        /// Seed of the pretraining run.
+        pub pretraining_seed: u64,
+        /// Pretraining steps of the checkpoint.
+        pub step: u64,
+        /// The split that the kept run is scored on.
+        pub split: String,
+        /// What runs are chosen and scored by: `accuracy` or the task's own metric.
+        pub metric: String,
+        /// Fine-tuning runs there are.
+        pub seeds: u64,
+        /// Runs to choose from.
+        pub best_of: u64,
+        /// Expected score of the kept run.
+        pub expected: f64,
+        /// Mean score of all runs.
+        pub mean: f64,
+        /// Standard deviation of the score over all runs (divisor n - 1).
+        pub sd: f64,
+    }
+}
+
+tables::rows! {
     /// A row for each fine-tuned model and example of a split (interventions are summarised in `interventions`).
     pub struct Prediction in "predictions" {
         /// Key of the fine-tuning run.

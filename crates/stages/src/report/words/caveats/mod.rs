@@ -4,6 +4,7 @@ mod accuracy;
 mod course;
 mod inputs;
 mod seeds;
+mod selection;
 mod weights;
 
 use super::verdict::{Direction, direction};
@@ -33,6 +34,7 @@ pub(crate) fn caveats(study: &Study) -> Vec<Caveat> {
         weights::greedy_keeps_one,
         weights::small_barriers,
         weights::distance,
+        selection::best_of_seeds,
         inputs::failed_runs,
         inputs::missing,
     ];
