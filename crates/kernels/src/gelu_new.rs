@@ -26,7 +26,7 @@ pub fn forward_and_derivative(values: &mut [f32], bias: &[f32], out: &mut [f32])
 }
 
 /// Twice `sqrt(2 / pi)`.
-const SLOPE: f32 = 1.595_769_1;
+const SLOPE: f32 = 1.595_769;
 const CUBIC: f32 = 0.044_715;
 
 /// Value and derivative: `x s` and `s + x s (1 - s) 2 c (1 + 3 * 0.044715 x^2)`.
