@@ -26,7 +26,7 @@ pub fn forward_and_derivative(values: &mut [f32], bias: &[f32], out: &mut [f32])
 }
 
 /// Twice `sqrt(2 / pi)`.
-const SLOPE: f32 = 1.595_769_1;
+const SLOPE: f32 = 1.595_769;
 const CUBIC: f32 = 0.044_715;
 
 /// Value and derivative: `x s` and `s + x s (1 - s) 2 c (1 + 3 * 0.044715 x^2)`.
@@ -87,7 +87,7 @@ fn row_forward_and_derivative_body<V: Lanes>(row: &mut [f32], bias: &[f32], out:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::{assert_close, differences, normals};
+    use crate::reference::{differences, normals};
     use proptest::prelude::*;
 
     fn gelu_new(x: f64) -> f64 {
@@ -103,9 +103,14 @@ mod tests {
             let truth: Vec<f64> = x.iter().copied().map(gelu_new).collect();
             let slopes = differences(&x, |x| x.iter().copied().map(gelu_new).sum());
 
+            // The exponent's rounding grows with x^3: relative in the body, absolute in the tail.
+            let is_close = |found: &[f32]| {
+                found.iter().zip(&truth).all(|(&y, truth)| (f64::from(y) - truth).abs() <= 5e-7 * truth.abs().max(0.1))
+            };
+
             let mut in_place = u.clone();
             forward(&mut in_place, &bias);
-            assert_close(&in_place, &truth, 5e-7);
+            prop_assert!(is_close(&in_place), "{in_place:?} is not {truth:?}");
             let (mut derivative, mut out) = (u.clone(), vec![f32::NAN; n]);
             forward_and_derivative(&mut derivative, &bias, &mut out);
             prop_assert_eq!(&out, &in_place);
@@ -117,7 +122,7 @@ mod tests {
             for row in plain.chunks_exact_mut(width) {
                 row_forward_body::<f32>(row, &bias);
             }
-            assert_close(&plain, &truth, 5e-7);
+            prop_assert!(is_close(&plain), "{plain:?} is not {truth:?}");
         }
     }
 

@@ -201,7 +201,7 @@ mod tests {
                 "configuration: `hidden_dropout_prob`",
             ),
             ("\"hidden_size\": 128", "\"hidden_size\": -1", "configuration: "),
-            ("\"bert\"", "\"gpt_neox\"", "configuration: `model_type` is `gpt_neox`"),
+            ("\"bert\"", "\"gptj\"", "configuration: `model_type` is `gptj`"),
             ("\"vocab_size\": 30522", "\"vocab_size\": 0", "configuration: `vocab_size` is 0"),
         ] {
             assert!(PUBLISHED.contains(old));

@@ -13,6 +13,8 @@ mod heads;
 mod layout;
 mod parts;
 mod read;
+#[cfg(test)]
+mod tests;
 mod variant;
 mod written;
 
