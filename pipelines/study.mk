@@ -1,7 +1,8 @@
 # What all studies share: which stage makes which ref from which others. No numbers and no logic live here.
 #
 # A study sets STUDY, LADDER (flags of pretrain), RUNGS, FINETUNING, POINTS, GROUPS (<pretraining seed>.<step>.<arm>),
-# and for each arm FLAGS.<arm> and TASK.<arm>; for each task PREPARE.<task>; and REPORT. SOUP holds flags of soup.
+# and for each arm FLAGS.<arm> and TASK.<arm>; for each task PREPARE.<task>; and REPORT. SOUP and LINES hold flags of soup
+# and of interpolate.
 #
 # Ladders that others have trained: FETCH (what `fetch ladder` takes; `$*` is the pretraining seed) and GAUGE (flags of gauge) in
 # the place of LADDER. Data sets of the hub: DATA, and for each DATA.<name> (what `fetch dataset` takes); they are the refs
@@ -93,7 +94,7 @@ $(REFS)/run/%.json: $(BIN)/samebasin-finetune $(REFS)/ladder/$$(call part,1).jso
 
 $(REFS)/lines/%.json: $(BIN)/samebasin-interpolate $(FINETUNING:%=$(REFS)/run/$$*.%.json) $$(task)
 	@echo "interpolate $*"
-	@$< $(common) --model $(call named,run) --task $(call named,task) --points $(POINTS) >/dev/null
+	@$< $(common) --model $(call named,run) --task $(call named,task) --points $(POINTS) $(LINES) >/dev/null
 
 group = $(call part,1).$(call part,2).$(call part,3)
 

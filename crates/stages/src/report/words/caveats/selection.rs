@@ -4,9 +4,11 @@ use super::{Caveat, say};
 use crate::report::collate::rows::SelectionGain;
 use crate::report::study::{DEFAULT_ARM, Study, steps_text};
 
-/// Choosing by the held-out score at the last rung: what it is expected to do out of distribution, over all pretraining seeds.
+/// Choosing by the held-out score at the last rung: what it is expected to do (out of
+/// distribution where that was tested), over all pretraining seeds.
 pub(super) fn best_of_seeds(study: &Study) -> Option<Caveat> {
-    let split = study.ood()?;
+    let split = study.ood().unwrap_or("id");
+    let place = if split == "id" { "in distribution" } else { "out of distribution" };
     let step = *study.steps(DEFAULT_ARM).last()?;
     let here = |row: &&SelectionGain| row.arm == DEFAULT_ARM && row.step == step && row.split == split;
     let rows: Vec<&SelectionGain> = study.selections.iter().filter(here).collect();
@@ -27,7 +29,7 @@ pub(super) fn best_of_seeds(study: &Study) -> Option<Caveat> {
     say(
         "Choosing among seeds",
         format!(
-            "At {} steps a run scores {:.3} out of distribution on average ({}, standard deviation over seeds {:.3}); keeping the \
+            "At {} steps a run scores {:.3} {place} on average ({}, standard deviation over seeds {:.3}); keeping the \
              run with the best held-out score is expected to give {choices}.",
             steps_text(step),
             mean_of(&alone, |row| row.mean),
