@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use clap::Args;
 use learn::masked_tally;
 use measures::convergence::{self, ToGo};
-use models::{Head, Model, Tally};
+use models::{Config, Head, Model, Tally};
 use rayon::prelude::*;
 use serde::Serialize;
 use store::{Input, Manifest, Media};
-use tasks::{Masking, corpus};
+use tasks::Masking;
+use tasks::corpus::{self, Objective};
 
 use crate::prepare::Content;
 use crate::rows::{GaugedRow, LadderPoint};
@@ -25,7 +26,7 @@ const LEVEL: f64 = 0.95;
 
 /// Measure how converged each checkpoint of a ladder is
 ///
-/// The loss is that of the model's own objective (masked-token prediction) on a text that you choose; the loss still to go
+/// The loss is that of the model's own objective (masked-token or next-token prediction) on a text that you choose; the loss still to go
 /// is that above the floor of a fitted power law L(t) = L_inf + A t^-a, with its 95 % interval.
 ///
 /// Example: samebasin gauge --ladder pythia/rungs --text wiki/held-out.txt --root data --ref pythia/ladder
@@ -109,8 +110,12 @@ impl Stage for Gauge {
         let session = work.session;
         let config = checkpoint::config(session, work.input("config")?)?;
         let length = checkpoint::max_length(&config, self.max_length);
-        let model = Model::new(config, Head::MaskedLanguage)?;
-        let text = self.text(work, length)?;
+        let (head, objective) = match config {
+            Config::Decoder(_) => (Head::CausalLanguage, Objective::Causal),
+            _ => (Head::MaskedLanguage, Objective::Masked(Masking::BERT)),
+        };
+        let model = Model::new(config, head)?;
+        let text = self.text(work, length, objective)?;
         let progress = LadderPoint::read(&work.bytes("progress")?)?;
 
         let rungs: Vec<(u64, Input)> = work
@@ -161,14 +166,19 @@ impl Stage for Gauge {
 }
 
 impl Gauge {
-    /// The text under one fixed mask, by the ladder's own tokenizer.
-    fn text(&self, work: &Work<'_>, length: usize) -> Result<tasks::MaskedBatch, Failure> {
+    /// The text with what is to be predicted, by the ladder's own tokenizer.
+    fn text(
+        &self,
+        work: &Work<'_>,
+        length: usize,
+        objective: Objective,
+    ) -> Result<tasks::MaskedBatch, Failure> {
         let tokenizer = work.bytes("tokenizer")?;
         let read = |name: &String| data_files::text(work, &self.root, name);
         let texts: Result<Vec<String>, Failure> = self.text.iter().map(read).collect();
         let mut text = corpus::tokenize(&tokenizer, &texts?)?;
         text.truncate(self.tokens);
-        let source = corpus::Source::new(text.clone(), text, &tokenizer, length, Masking::BERT)?;
+        let source = corpus::Source::new(text.clone(), text, &tokenizer, length, objective)?;
         Ok(source.held_out())
     }
 

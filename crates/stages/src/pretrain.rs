@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 use learn::{AdamW, Recipe, Schedule, Scope, Scorer, State, Trainer, masked_tally, train};
-use models::{Config, Head, Model, Tally, bert, mlp};
+use models::{Config, Head, Model, Tally, bert, decoder, mlp};
 use serde::{Deserialize, Serialize};
 use store::Media;
-use tasks::{Batch, Masking, Source as Text, corpus, glyphs, roles};
+use tasks::corpus::{self, Objective};
+use tasks::{Batch, Masking, Source as Text, glyphs, roles};
 
 use crate::checkpoint;
 use crate::rows::LadderRow;
@@ -24,8 +25,38 @@ pub enum World {
     Roles,
     /// Images of digits with a cue that means nothing, classification
     Glyphs,
-    /// Real text made ready by `samebasin prepare corpus`, masked-token prediction
+    /// Real text made ready by `samebasin prepare corpus`, masked-token or next-token prediction
     Corpus,
+}
+
+/// Which architecture a text is learned by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// An encoder that predicts hidden tokens
+    Bert,
+    /// A decoder that predicts the next token, with learned positions
+    Gpt2,
+    /// The same with rotary positions and parallel blocks, as Pythia
+    GptNeox,
+    /// The same with rotary positions, RMSNorm and SwiGLU
+    Llama,
+}
+
+impl Family {
+    /// Left out of a recipe, whose key is then that of the time before there was a choice.
+    fn is_bert(&self) -> bool {
+        *self == Self::Bert
+    }
+
+    fn decoder(self) -> Option<decoder::Variant> {
+        match self {
+            Self::Bert => None,
+            Self::Gpt2 => Some(decoder::Variant::Gpt2),
+            Self::GptNeox => Some(decoder::Variant::GptNeoX),
+            Self::Llama => Some(decoder::Variant::Llama),
+        }
+    }
 }
 
 /// Pretrain a model and keep a ladder of its checkpoints
@@ -40,6 +71,10 @@ pub struct Pretrain {
     #[arg(long, value_name = "REF")]
     #[serde(skip)]
     pub corpus: Option<Source>,
+    /// Architecture that learns a corpus
+    #[arg(long, value_enum, default_value_t = Family::Bert)]
+    #[serde(skip_serializing_if = "Family::is_bert")]
+    pub family: Family,
     /// Seed of the initial weights and of the order of the text
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -142,6 +177,9 @@ impl Stage for Pretrain {
                 self.steps
             )));
         }
+        if !self.family.is_bert() && self.world != World::Corpus {
+            return Err(Failure::Usage("--family goes with --world corpus".into()));
+        }
         if self.batch == 0 {
             return Err(Failure::Usage("--batch must be at least 1".into()));
         }
@@ -165,7 +203,8 @@ impl Stage for Pretrain {
         let (world, family) = match self.world {
             World::Roles => (roles::VERSION, bert::VERSION),
             World::Glyphs => (glyphs::VERSION, mlp::VERSION),
-            World::Corpus => (corpus::VERSION, bert::VERSION),
+            World::Corpus if self.family.is_bert() => (corpus::VERSION, bert::VERSION),
+            World::Corpus => (corpus::VERSION, decoder::VERSION),
         };
         BTreeMap::from([
             ("random", random::VERSION),
@@ -247,7 +286,11 @@ impl Pretrain {
                 let tokenizer = work.bytes("tokenizer")?.to_vec();
                 let train = corpus::Text::from_parquet(&work.bytes("train")?)?;
                 let held_out = corpus::Text::from_parquet(&work.bytes("held-out")?)?;
-                let source = corpus::Source::new(train, held_out, &tokenizer, self.positions, Masking::BERT)?;
+                let objective = match self.family {
+                    Family::Bert => Objective::Masked(Masking::BERT),
+                    _ => Objective::Causal,
+                };
+                let source = corpus::Source::new(train, held_out, &tokenizer, self.positions, objective)?;
                 Ok((Text::Corpus(source), Some(tokenizer)))
             }
         }
@@ -263,6 +306,23 @@ impl Pretrain {
             }
             Text::Roles(_) | Text::Corpus(_) => {
                 let vocabulary = tokenizer.map(tasks::vocabulary_size).transpose()?.unwrap_or(0);
+                if let Some(variant) = self.family.decoder() {
+                    let mut config = decoder::Config {
+                        vocab_size: vocabulary,
+                        hidden_size: self.hidden,
+                        num_hidden_layers: self.layers,
+                        num_attention_heads: self.heads,
+                        num_key_value_heads: self.heads,
+                        head_dim: self.hidden / self.heads.max(1),
+                        intermediate_size: intermediate,
+                        max_position_embeddings: self.positions,
+                        initializer_range: self.initializer_range,
+                        pad_token_id: None,
+                        ..decoder::Config::of(variant)
+                    };
+                    config.set_dropout(self.dropout);
+                    return Ok(Model::new(Config::Decoder(config), Head::CausalLanguage)?);
+                }
                 let config = bert::Config {
                     vocab_size: vocabulary,
                     hidden_size: self.hidden,

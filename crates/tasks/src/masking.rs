@@ -38,7 +38,7 @@ impl Masking {
     }
 }
 
-/// Sequences with some tokens hidden, packed back to back.
+/// Sequences with tokens to predict, hidden ones or next ones, packed back to back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MaskedBatch {
     /// Token ids of all sequences, after masking.
@@ -47,9 +47,9 @@ pub struct MaskedBatch {
     pub types: Vec<u32>,
     /// Where each sequence starts in `ids`, and at the end where the last one ends.
     pub starts: Vec<u32>,
-    /// Positions in `ids` of the tokens to predict, ascending.
+    /// Positions in `ids` at which a token is to be predicted, ascending.
     pub rows: Vec<u32>,
-    /// The tokens that stood there.
+    /// The tokens that belong there: those that stood there, or those that stand behind.
     pub labels: Vec<u32>,
 }
 
@@ -80,6 +80,20 @@ impl MaskIds {
 }
 
 impl MaskedBatch {
+    /// Hides nothing: after each token but a sequence's last, the next is to be predicted (a causal language model's
+    /// objective).
+    pub(crate) fn causal(sequences: &Sequences) -> Self {
+        let spans = sequences.starts.windows(2);
+        let rows: Vec<u32> = spans.flat_map(|span| span[0]..span[1].saturating_sub(1)).collect();
+        Self {
+            labels: rows.iter().map(|&row| sequences.ids[row as usize + 1]).collect(),
+            ids: sequences.ids.clone(),
+            types: vec![0; sequences.ids.len()],
+            starts: sequences.starts.clone(),
+            rows,
+        }
+    }
+
     /// Hides tokens of `sequences`. A batch without anything to predict has no loss, so that the draw is repeated
     /// until there is something.
     pub(crate) fn new(sequences: &Sequences, masking: &Masking, ids: &MaskIds, stream: &mut Stream) -> Self {

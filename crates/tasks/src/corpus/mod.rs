@@ -9,7 +9,7 @@ mod segments;
 mod text;
 mod wordpiece;
 
-pub use segments::Source;
+pub use segments::{Objective, Source};
 pub use text::{Text, tokenize};
 pub use wordpiece::{tokenizer_of_vocabulary, train_tokenizer};
 

@@ -1,4 +1,4 @@
-//! Masked segments of a text.
+//! Segments of a text with tokens to predict.
 
 use std::sync::Arc;
 
@@ -9,33 +9,47 @@ use crate::encode::{id_end, parse};
 use crate::masking::{MaskIds, Sequences};
 use crate::{Error, MaskedBatch, Masking};
 
-/// Segments of a text for masked-token prediction, `[CLS] ... [SEP]`, drawn with replacement.
+/// What is predicted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Objective {
+    /// Hidden tokens of `[CLS] ... [SEP]`.
+    Masked(Masking),
+    /// The next token of a text, behind one that begins it where the tokenizer has such a token.
+    Causal,
+}
+
+/// Segments of a text with tokens to predict, drawn with replacement.
 #[derive(Clone, Debug)]
 pub struct Source {
     train: Arc<Text>,
     held_out: Arc<Text>,
     length: usize,
-    masking: Masking,
-    cls: u32,
-    sep: u32,
-    ids: MaskIds,
+    first: Option<u32>,
+    last: Option<u32>,
+    goal: Goal,
+}
+
+/// How a batch is made.
+#[derive(Clone, Debug)]
+enum Goal {
+    Masked(Masking, MaskIds),
+    Causal,
 }
 
 impl Source {
-    /// Segments of at most `length` tokens, with `[CLS]` and `[SEP]`, from texts that this tokenizer made.
+    /// Segments of at most `length` tokens, special ones included, from texts that this tokenizer made.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `length` leaves no room for text, `masking` is out of range or a text is empty;
-    /// [`Error::Tokenizer`] if the tokenizer lacks one of `[CLS]`, `[SEP]` and `[MASK]` (RoBERTa's `<s>`, `</s>`,
-    /// `<mask>`), or did not make the texts.
+    /// [`Error::Parameter`] if `length` leaves no room for text, the masking is out of range or a text is empty;
+    /// [`Error::Tokenizer`] if the tokenizer lacks a token that masking needs (`[CLS]`, `[SEP]` and `[MASK]`, or RoBERTa's
+    /// `<s>`, `</s>` and `<mask>`), or did not make the texts.
     pub fn new(
         train: Text,
         held_out: Text,
         tokenizer_json: &[u8],
         length: usize,
-        masking: Masking,
+        objective: Objective,
     ) -> Result<Self, Error> {
-        masking.check()?;
         if length < 3 {
             return Err(Error::Parameter {
                 name: "length",
@@ -44,18 +58,30 @@ impl Source {
             });
         }
         let tokenizer = parse(tokenizer_json)?;
-        // BERT's names, or RoBERTa's.
-        let id = |name: &str, other: &str| {
-            let missing = || Error::Tokenizer { reason: format!("it has neither `{name}` nor `{other}`") };
-            tokenizer.token_to_id(name).or_else(|| tokenizer.token_to_id(other)).ok_or_else(missing)
-        };
-        let (cls, sep, mask) = (id("[CLS]", "<s>")?, id("[SEP]", "</s>")?, id("[MASK]", "<mask>")?);
         let end = id_end(&tokenizer)?;
-        let added = tokenizer.get_added_tokens_decoder().into_iter();
-        let mut special: Vec<u32> = added.filter(|(_, token)| token.special).map(|(id, _)| id).collect();
-        special.extend([cls, sep, mask]);
-        special.sort_unstable();
-        special.dedup();
+        let (goal, first, last) = match objective {
+            Objective::Masked(masking) => {
+                masking.check()?;
+                let id = |name: &str, other: &str| {
+                    let missing =
+                        || Error::Tokenizer { reason: format!("it has neither `{name}` nor `{other}`") };
+                    tokenizer.token_to_id(name).or_else(|| tokenizer.token_to_id(other)).ok_or_else(missing)
+                };
+                let (cls, sep, mask) = (id("[CLS]", "<s>")?, id("[SEP]", "</s>")?, id("[MASK]", "<mask>")?);
+                let added = tokenizer.get_added_tokens_decoder().into_iter();
+                let mut special: Vec<u32> =
+                    added.filter(|(_, token)| token.special).map(|(id, _)| id).collect();
+                special.extend([cls, sep, mask]);
+                special.sort_unstable();
+                special.dedup();
+                (Goal::Masked(masking, MaskIds { mask, special, end }), Some(cls), Some(sep))
+            }
+            Objective::Causal => {
+                // BERT's vocabularies, Llama's, those of GPT-2 and Pythia, Llama 3's.
+                let begins = ["[CLS]", "<s>", "<|endoftext|>", "<|begin_of_text|>"];
+                (Goal::Causal, begins.iter().find_map(|name| tokenizer.token_to_id(name)), None)
+            }
+        };
         for (name, text) in [("train", &train), ("held_out", &held_out)] {
             Error::check_positive(name, text.tokens.len())?;
             if let Some(token) = text.tokens.iter().find(|&&token| token >= end) {
@@ -63,8 +89,7 @@ impl Source {
                 return Err(Error::Tokenizer { reason });
             }
         }
-        let ids = MaskIds { mask, special, end };
-        Ok(Self { train: train.into(), held_out: held_out.into(), length, masking, cls, sep, ids })
+        Ok(Self { train: train.into(), held_out: held_out.into(), length, first, last, goal })
     }
 
     /// The batch of `size` segments of this step: each starts at a token drawn uniformly, or earlier where its
@@ -76,25 +101,37 @@ impl Source {
         for _ in 0..size {
             let at = stream.below(self.train.tokens.len());
             let document = self.train.document(at);
-            let start = at.min(document.end.saturating_sub(self.length - 2)).max(document.start);
-            let end = document.end.min(start + self.length - 2);
+            let start = at.min(document.end.saturating_sub(self.room())).max(document.start);
+            let end = document.end.min(start + self.room());
             self.push(&mut sequences, &self.train.tokens[start..end]);
         }
-        MaskedBatch::new(&sequences, &self.masking, &self.ids, &mut stream)
+        self.batch(&sequences, &mut stream)
     }
 
-    /// All of the held-out text, in consecutive segments, under one fixed mask.
+    /// All of the held-out text, in consecutive segments, under one fixed mask where there is one.
     #[must_use]
     pub fn held_out(&self) -> MaskedBatch {
         let mut sequences = Sequences::new();
-        for segment in self.held_out.documents().flat_map(|document| document.chunks(self.length - 2)) {
+        for segment in self.held_out.documents().flat_map(|document| document.chunks(self.room())) {
             self.push(&mut sequences, segment);
         }
-        MaskedBatch::new(&sequences, &self.masking, &self.ids, &mut Stream::new(0, "corpus/held-out"))
+        self.batch(&sequences, &mut Stream::new(0, "corpus/held-out"))
+    }
+
+    fn batch(&self, sequences: &Sequences, stream: &mut Stream) -> MaskedBatch {
+        match &self.goal {
+            Goal::Masked(masking, ids) => MaskedBatch::new(sequences, masking, ids, stream),
+            Goal::Causal => MaskedBatch::causal(sequences),
+        }
+    }
+
+    /// Tokens of a segment that are text.
+    fn room(&self) -> usize {
+        self.length - usize::from(self.first.is_some()) - usize::from(self.last.is_some())
     }
 
     fn push(&self, sequences: &mut Sequences, segment: &[u32]) {
-        sequences.push([self.cls].into_iter().chain(segment.iter().copied()).chain([self.sep]));
+        sequences.push(self.first.into_iter().chain(segment.iter().copied()).chain(self.last));
     }
 }
 
@@ -109,7 +146,17 @@ mod tests {
             ["the cat sat on the mat and the dog sat on the cat. ".repeat(40), "a dog\n\na cat".into()];
         let json = train_tokenizer(&texts, 60).unwrap();
         let text = tokenize(json.as_bytes(), &texts).unwrap();
-        (Source::new(text.clone(), text.clone(), json.as_bytes(), length, Masking::BERT).unwrap(), text)
+        (
+            Source::new(
+                text.clone(),
+                text.clone(),
+                json.as_bytes(),
+                length,
+                Objective::Masked(Masking::BERT),
+            )
+            .unwrap(),
+            text,
+        )
     }
 
     /// A batch with its masks lifted.
@@ -148,6 +195,28 @@ mod tests {
         assert_eq!(inner, text.tokens);
     }
 
+    #[test]
+    fn next_tokens_follow_one_that_begins_a_text() {
+        let (_, text) = source(16);
+        let texts =
+            ["the cat sat on the mat and the dog sat on the cat. ".repeat(40), "a dog\n\na cat".into()];
+        let json = train_tokenizer(&texts, 60).unwrap();
+        let source = Source::new(text.clone(), text.clone(), json.as_bytes(), 16, Objective::Causal).unwrap();
+        let batch = source.held_out();
+        assert_eq!(batch, source.held_out());
+        let mut told = Vec::new();
+        for span in batch.starts.windows(2) {
+            let sequence = &batch.ids[span[0] as usize..span[1] as usize];
+            assert!(sequence[0] == 2 && sequence.len() <= 16, "{sequence:?}");
+            told.extend_from_slice(&sequence[1..]);
+        }
+        assert_eq!(told, text.tokens);
+        assert_eq!(batch.labels, text.tokens, "each token of the text is predicted once");
+        for (&row, &label) in batch.rows.iter().zip(&batch.labels) {
+            assert_eq!(batch.ids[row as usize + 1], label);
+        }
+    }
+
     /// If this changes, the corpus's `VERSION` must rise.
     #[test]
     fn golden_segments() {
@@ -160,8 +229,9 @@ mod tests {
     fn impossible_sources_are_refused() {
         let (_, text) = source(16);
         let json = train_tokenizer(&["the cat sat"], 40).unwrap();
-        let new =
-            |train: Text, length, masking| Source::new(train, text.clone(), json.as_bytes(), length, masking);
+        let new = |train: Text, length, masking| {
+            Source::new(train, text.clone(), json.as_bytes(), length, Objective::Masked(masking))
+        };
         assert!(matches!(new(text.clone(), 2, Masking::BERT), Err(Error::Parameter { name: "length", .. })));
         assert!(matches!(
             new(Text::default(), 16, Masking::BERT),
@@ -171,7 +241,7 @@ mod tests {
         // A smaller vocabulary than the text's.
         assert!(matches!(new(text.clone(), 16, Masking::BERT), Err(Error::Tokenizer { .. })));
         let words = crate::roles::tokenizer_json();
-        let masking = Masking::BERT;
+        let masking = Objective::Masked(Masking::BERT);
         assert!(Source::new(text.clone(), text.clone(), words.as_bytes(), 16, masking).is_ok());
     }
 }
