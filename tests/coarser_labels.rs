@@ -1,9 +1,11 @@
 //! A model of three labels is scored on questions that know two.
 
+use std::collections::BTreeSet;
+
 use measures::pooling::{Rule, pool};
 use stages::rows::{PathRow, PredictionRow, ScoreRow};
 
-use crate::harness::Bench;
+use crate::harness::{Bench, succeed};
 
 /// Sentences of the embedded language with one of three labels; the split `ood` holds the same rows as `id`, with the
 /// last two labels pooled.
@@ -121,4 +123,24 @@ fn a_task_without_pools_has_no_trace_of_them() {
     for reference in ["task", "scores"] {
         assert!(!bench.manifest(reference).to_string().contains("pool"), "{reference}");
     }
+}
+
+/// The plumbing of `pipelines/hans`, from files to a report.
+#[test]
+fn the_study_of_hans_runs() {
+    if std::env::var_os("SAMEBASIN_DATA").is_none() {
+        eprintln!("skipped: SAMEBASIN_DATA is not set");
+        return;
+    }
+    let bench = Bench::new();
+    succeed(&bench.make("hans", "smoke", 2).output().expect("make starts"));
+    let table = std::fs::read(bench.path("out/tables/runs.parquet")).expect("runs");
+    let runs = stages::report::RunScore::read(&table).expect("of its schema");
+    for split in ["ood", "ours"] {
+        let cases: BTreeSet<&str> =
+            runs.iter().filter(|run| run.split == split).map(|run| run.case.as_str()).collect();
+        assert_eq!(cases.len(), 31, "the whole of `{split}`, and every sub-case");
+    }
+    assert!(runs.iter().all(|run| run.metric == "accuracy" && run.score == Some(run.accuracy)));
+    bench.assert_clean();
 }

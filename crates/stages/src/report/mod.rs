@@ -26,11 +26,10 @@ use store::{Manifest, Media};
 use tables::Schema;
 
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
-pub use collate::rows::Summary;
 use collate::rows::{
-    InterventionEffect, MeasureCell, PairSplit, PathPoint, Prediction, RunScore, Rung, SelectionGain,
-    SoupScore,
+    InterventionEffect, MeasureCell, PairSplit, PathPoint, Prediction, Rung, SelectionGain, SoupScore,
 };
+pub use collate::rows::{RunScore, Summary};
 use collate::{Collated, Manifests, lineage};
 use study::{DEFAULT_ARM, Study};
 use summarise::frames::{self, Tables};
