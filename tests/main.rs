@@ -8,7 +8,9 @@
 //! | `races` | two studies on one store at once compute each key once |
 //! | `coarser_labels` | a model is scored on a split that knows fewer labels than it |
 //! | `bad_input` | every way an input can lie has its own message and exit code |
+//! | `decoders` | causal language models become classifiers and reward models |
 //! | `fetch` | a hub that fails in every way costs nothing, and ladders that lie are refused |
+//! | `minilm` | a published model computes what transformers computes, and is fine-tuned |
 //! | `olah` | an independent mirror serves what `fetch` asks for |
 //! | `published` | a study of published checkpoints goes from the hub to the report |
 //! | `command_line` | help, dry runs, exit codes and JSON are what scripts rely on |
@@ -20,9 +22,11 @@ mod server;
 mod bad_input;
 mod coarser_labels;
 mod command_line;
+mod decoders;
 mod fetch;
 mod glyphs;
 mod kills;
+mod minilm;
 mod olah;
 mod published;
 mod races;

@@ -236,8 +236,10 @@ fn a_corpus_becomes_batches() {
     let bytes = text.to_parquet().unwrap();
     assert_eq!(corpus::Text::from_parquet(&bytes).unwrap(), text);
     eprintln!("corpus: {} bytes written and read in {:?}", bytes.len(), began.elapsed());
-    let source =
-        Source::Corpus(corpus::Source::new(text, held_out, json.as_bytes(), 128, Masking::BERT).unwrap());
+    let source = Source::Corpus(
+        corpus::Source::new(text, held_out, json.as_bytes(), 128, corpus::Objective::Masked(Masking::BERT))
+            .unwrap(),
+    );
     let Batch::Masked(batch) = source.batch(0, 0, 32) else { panic!("masked") };
     assert_eq!(batch.ids.len(), 32 * 128);
     let share = batch.rows.len() as f64 / (32.0 * 126.0);
