@@ -22,8 +22,18 @@ fn a_study_ends_in_a_report_and_is_found_again() {
         .map(|path| path.split('/').next().expect("a name").to_owned())
         .collect();
     tables.dedup();
-    let expected =
-        ["cells", "interventions", "ladder", "pairs", "paths", "predictions", "runs", "soups", "summary"];
+    let expected = [
+        "cells",
+        "interventions",
+        "ladder",
+        "pairs",
+        "paths",
+        "predictions",
+        "runs",
+        "selection",
+        "soups",
+        "summary",
+    ];
     assert_eq!(tables, expected);
 
     let before = bench.results();
