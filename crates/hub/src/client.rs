@@ -266,7 +266,7 @@ impl Hub {
     pub(crate) async fn pause(&self, failed: u32, asked: Option<u64>) {
         let longest = std::time::Duration::from_secs(60);
         let doubled = self.settings.pause.saturating_mul(1 << (failed - 1).min(10));
-        let pause = asked.map_or(doubled, |seconds| std::time::Duration::from_secs(seconds)).min(longest);
+        let pause = asked.map_or(doubled, std::time::Duration::from_secs).min(longest);
         tokio::time::sleep(pause).await;
     }
 

@@ -33,7 +33,7 @@ pub struct Order {
 enum State {
     Start,
     Epoch(u64, Vec<u32>),
-    Window(Window),
+    Window(Box<Window>),
 }
 
 /// A buffer over the repeated set.
@@ -87,11 +87,13 @@ impl Order {
 
     fn of_window(&mut self, step: u64, size: usize) {
         let examples = self.examples as u64;
-        let fresh = || Window {
-            step: 0,
-            buffer: (0..size as u64).map(|index| (index % examples) as u32).collect(),
-            next: size as u64,
-            stream: Stream::new(self.seed, "order/window"),
+        let fresh = || {
+            Box::new(Window {
+                step: 0,
+                buffer: (0..size as u64).map(|index| (index % examples) as u32).collect(),
+                next: size as u64,
+                stream: Stream::new(self.seed, "order/window"),
+            })
         };
         // A step before the one that is next is walked to from the beginning.
         let mut window = match std::mem::replace(&mut self.state, State::Start) {
