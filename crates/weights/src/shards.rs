@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn every_lie_is_named() {
-        let (a, b): ((&str, &[&str]), (&str, &[&str])) =
-            (("a.safetensors", &["body.weight"]), ("b.safetensors", &["body.bias"]));
+        let a: (&str, &[&str]) = ("a.safetensors", &["body.weight"]);
+        let b: (&str, &[&str]) = ("b.safetensors", &["body.bias"]);
         assert!(merge(INDEX, &[a]).unwrap_err().contains("`body.bias` is not in b.safetensors"));
         let both: (&str, &[&str]) = ("a.safetensors", &["body.weight", "body.bias"]);
         assert!(
