@@ -4,7 +4,7 @@ use std::future::Future;
 
 use futures::StreamExt;
 use hf_hub::{HFClient, HFError};
-use reqwest::header::{HeaderMap, LINK};
+use reqwest::header::{HeaderMap, LINK, RETRY_AFTER};
 
 use crate::{Commit, Error, Kind, RemoteFile, Repository, Settings, names, tree};
 
@@ -193,7 +193,7 @@ impl Hub {
             files.extend(tree::page(repository, &body)?);
             next = next_page(&headers);
             // The token goes with the request, so that no other server may be the next.
-            if let Some(next) = next.as_ref().filter(|next| !next.starts_with(&self.settings.endpoint)) {
+            if let Some(next) = next.as_ref().filter(|next| !same_server(next, &self.settings.endpoint)) {
                 let reason = format!("its next page is said to be at {next}");
                 return Err(Error::Answer { what, reason });
             }
@@ -201,17 +201,39 @@ impl Hub {
         Err(Error::Answer { what, reason: format!("it has more than {MOST_PAGES} pages") })
     }
 
-    /// One page of a listing.
+    /// One page of a listing, asked for again while the server is busy, unreachable or ends too soon.
     async fn page(&self, what: &str, address: &str) -> Result<(HeaderMap, Vec<u8>), Error> {
-        let mut response = self.get(what, address, &[]).await?;
+        let mut failed = 0;
+        loop {
+            let (reason, pause) = match self.whole(what, address).await {
+                Ok(page) => return Ok(page),
+                Err(Stop::Failed(error)) => return Err(error),
+                Err(Stop::Interrupted { reason, asked }) => (reason, asked),
+            };
+            failed += 1;
+            if failed >= self.settings.attempts {
+                return Err(self.network(what, &reason, failed));
+            }
+            self.pause(failed, pause).await;
+        }
+    }
+
+    /// The headers and the whole body of one answer.
+    async fn whole(&self, what: &str, address: &str) -> Result<(HeaderMap, Vec<u8>), Stop> {
+        let mut response = self.send(what, self.http.get(address)).await?;
+        let status = response.status().as_u16();
+        if is_busy(status) {
+            return Err(Stop::busy(&response));
+        }
+        if !response.status().is_success() {
+            return Err(Stop::Failed(self.refusal(what, status)));
+        }
         let headers = response.headers().clone();
         let mut body = Vec::new();
-        while let Some(piece) =
-            response.chunk().await.map_err(|error| self.network(what, &chain(&error), 1))?
-        {
+        while let Some(piece) = response.chunk().await.map_err(|error| Stop::interrupted(&error))? {
             if body.len() + piece.len() > LARGEST_PAGE {
                 let reason = format!("a page of it is larger than {LARGEST_PAGE} bytes");
-                return Err(Error::Answer { what: what.into(), reason });
+                return Err(Stop::Failed(Error::Answer { what: what.into(), reason }));
             }
             body.extend_from_slice(&piece);
         }
@@ -223,43 +245,20 @@ impl Hub {
         self.runtime.block_on(work)
     }
 
-    /// An answer with a status of success, asked for again while the server is busy or unreachable.
-    pub(crate) async fn get(
+    /// Sends a request with the token, if there is one.
+    pub(crate) async fn send(
         &self,
         what: &str,
-        address: &str,
-        headers: &[(&str, String)],
-    ) -> Result<reqwest::Response, Error> {
-        let mut failed = 0;
-        loop {
-            let mut request = self.http.get(address);
-            if let Some(token) = &self.settings.token {
-                request = request.bearer_auth(token.secret());
-            }
-            for (name, value) in headers {
-                request = request.header(*name, value);
-            }
-            let (reason, pause) = match request.send().await {
-                Ok(response) if response.status().is_success() => return Ok(response),
-                Ok(response) if is_busy(response.status().as_u16()) => {
-                    let pause = response
-                        .headers()
-                        .get("retry-after")
-                        .and_then(|value| value.to_str().ok()?.parse().ok());
-                    (format!("the server answers {}", response.status()), pause)
-                }
-                Ok(response) => return Err(self.refusal(what, response.status().as_u16())),
-                Err(error) if error.is_redirect() || error.is_builder() => {
-                    return Err(Error::Answer { what: what.into(), reason: chain(&error) });
-                }
-                Err(error) => (chain(&error), None),
-            };
-            failed += 1;
-            if failed >= self.settings.attempts {
-                return Err(self.network(what, &reason, failed));
-            }
-            self.pause(failed, pause).await;
-        }
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, Stop> {
+        let request = match &self.settings.token {
+            Some(token) => request.bearer_auth(token.secret()),
+            None => request,
+        };
+        request.send().await.map_err(|error| match error.is_redirect() || error.is_builder() {
+            true => Stop::Failed(Error::Answer { what: what.into(), reason: chain(&error) }),
+            false => Stop::interrupted(&error),
+        })
     }
 
     /// Waits before the next attempt: as long as the server asks, a minute at most, or twice as long as before.
@@ -312,6 +311,33 @@ impl Hub {
             }
         }
     }
+}
+
+/// How a request ended without what was asked for.
+pub(crate) enum Stop {
+    /// Worth another attempt, after as many seconds as the server asks for.
+    Interrupted { reason: String, asked: Option<u64> },
+    /// Not worth one.
+    Failed(Error),
+}
+
+impl Stop {
+    pub(crate) fn interrupted(error: &reqwest::Error) -> Self {
+        Self::Interrupted { reason: chain(error), asked: None }
+    }
+
+    /// The server has no time now.
+    pub(crate) fn busy(response: &reqwest::Response) -> Self {
+        let asked =
+            response.headers().get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        Self::Interrupted { reason: format!("the server answers {}", response.status()), asked }
+    }
+}
+
+/// Whether two addresses are of one server: scheme, host and port. Their beginnings do not tell (`https://a.org@b.org`).
+fn same_server(a: &str, b: &str) -> bool {
+    let origin = |address: &str| reqwest::Url::parse(address).ok().map(|url| url.origin());
+    origin(a).is_some_and(|a| Some(a) == origin(b))
 }
 
 /// Whether it may be otherwise in a moment.

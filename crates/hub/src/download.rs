@@ -7,7 +7,7 @@ use std::path::Path;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_RANGE, ETAG};
 
-use crate::client::{chain, is_busy};
+use crate::client::{Stop, is_busy};
 use crate::{Check, Commit, Error, Hub, RemoteFile, Repository, names};
 
 /// A download under way.
@@ -22,14 +22,6 @@ struct Download<'a> {
     have: u64,
     /// Under which name the server keeps what is on the disk; compared, never used as a path.
     etag: Option<String>,
-}
-
-/// How one request ended short of the end.
-enum Stop {
-    /// Worth another attempt.
-    Interrupted { reason: String, asked: Option<u64> },
-    /// Not worth one.
-    Failed(Error),
 }
 
 impl Hub {
@@ -120,9 +112,6 @@ impl Download<'_> {
     /// Asks for the rest and writes what comes.
     async fn receive(&mut self, progress: &mut dyn FnMut(u64)) -> Result<(), Stop> {
         let mut request = self.hub.http.get(&self.address).header("accept-encoding", "identity");
-        if let Some(token) = &self.hub.settings.token {
-            request = request.bearer_auth(token.secret());
-        }
         if self.have > 0 {
             request = request.header("range", format!("bytes={}-", self.have));
             // A server that has something else now sends it from its beginning.
@@ -130,15 +119,10 @@ impl Download<'_> {
                 request = request.header("if-range", etag);
             }
         }
-        let interrupted = |error: reqwest::Error| match error.is_redirect() || error.is_builder() {
-            true => Stop::Failed(Error::Answer { what: self.name.clone(), reason: chain(&error) }),
-            false => Stop::Interrupted { reason: chain(&error), asked: None },
-        };
-        let mut response = request.send().await.map_err(interrupted)?;
+        let mut response = self.hub.send(&self.name, request).await?;
         self.admit(&response)?;
         loop {
-            let piece = response.chunk().await;
-            let piece = piece.map_err(|error| Stop::Interrupted { reason: chain(&error), asked: None })?;
+            let piece = response.chunk().await.map_err(|error| Stop::interrupted(&error))?;
             let Some(piece) = piece else { break };
             if self.have + piece.len() as u64 > self.remote.size {
                 let found = format!("more than {}", self.remote.size);
@@ -203,10 +187,7 @@ impl Download<'_> {
                     asked: None,
                 })
             }
-            status if is_busy(status.as_u16()) => Err(Stop::Interrupted {
-                reason: format!("the server answers {status}"),
-                asked: header(reqwest::header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok()),
-            }),
+            status if is_busy(status.as_u16()) => Err(Stop::busy(response)),
             status => Err(Stop::Failed(self.hub.refusal(&self.name, status.as_u16()))),
         }
     }

@@ -330,18 +330,53 @@ fn listings_that_lie_are_refused() {
         r#"[{"type":"file","oid":"ce013625030ba8dba906f756967f9e9ca394464a","size":1,"path":"../x"}]"#;
     assert!(matches!(lie(traversal), Error::Path { .. }));
     assert!(matches!(lie("<html>login</html>"), Error::Answer { .. }));
+}
 
-    // A page that points at another server would take the token with it.
-    let (content, _) = content();
-    let server = Server::start(content, |request, _| {
-        let link = "<http://example.org/next>; rel=\"next\"";
-        request.target.contains("/tree/").then(|| Reply::new(200, "[]").header("Link", link))
+/// A page that points at another server would take the token with it, also where its address begins as the right one.
+#[test]
+fn the_next_page_is_of_the_same_server() {
+    for elsewhere in
+        ["http://example.org/next", "http://HOST@example.org/next", "http://HOST.example.org/next"]
+    {
+        let (content, _) = content();
+        let server = Server::start(content, move |request, _| {
+            let link = format!("<{elsewhere}>; rel=\"next\"");
+            request.target.contains("/tree/").then(|| Reply::new(200, "[]").header("Link", link))
+        });
+        let hub = Hub::connect(settings(&server)).unwrap();
+        let repository = Repository::new(Kind::Model, "a/b").unwrap();
+        let commit = hub.commit(&repository, "main").unwrap();
+        let error = hub.files(&repository, &commit).unwrap_err();
+        assert!(matches!(&error, Error::Answer { .. }), "{error}");
+        assert!(error.to_string().contains("example.org"), "{error}");
+    }
+}
+
+#[test]
+fn a_listing_comes_in_pages_and_one_that_is_cut_is_asked_for_again() {
+    let (whole, _) = content();
+    let commits = whole.clone();
+    let server = Server::start(whole, move |request, before| {
+        let target = request.target.clone();
+        let tree = target.find("/tree/")?;
+        let list: serde_json::Value = serde_json::from_slice(&commits.answer(request).body).ok()?;
+        let entries = list.as_array()?;
+        if !target.contains("page=2") {
+            let next =
+                format!("<http://HOST{}/tree/{}&page=2>; rel=\"next\"", &target[..tree], &target[tree + 6..]);
+            let body = serde_json::to_vec(&entries[..1]).ok()?;
+            let cut = (before == 0).then_some(body.len() / 2);
+            return Some(Reply { cut, ..Reply::new(200, body) }.header("Link", next));
+        }
+        Some(Reply::new(200, serde_json::to_vec(&entries[1..]).ok()?))
     });
     let hub = Hub::connect(settings(&server)).unwrap();
     let repository = Repository::new(Kind::Model, "a/b").unwrap();
     let commit = hub.commit(&repository, "main").unwrap();
-    let error = hub.files(&repository, &commit).unwrap_err().to_string();
-    assert!(error.contains("example.org"), "{error}");
+    let files = hub.files(&repository, &commit).unwrap();
+    assert_eq!(files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["config.json", FILE]);
+    let pages = server.requests().iter().filter(|request| request.target.contains("/tree/")).count();
+    assert_eq!(pages, 3, "the first page twice");
 }
 
 #[test]

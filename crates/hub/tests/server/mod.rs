@@ -314,8 +314,10 @@ fn converse(stream: TcpStream, answer: &dyn Fn(&Request) -> Reply) -> std::io::R
     let length = reply.announce.unwrap_or(reply.body.len() as u64);
     let mut head =
         format!("HTTP/1.1 {} X\r\nContent-Length: {length}\r\nConnection: close\r\n", reply.status);
+    // What an answer says of this server's own address is known here alone.
+    let host = stream.local_addr()?.to_string();
     for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.push_str(&format!("{name}: {}\r\n", value.replace("HOST", &host)));
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
