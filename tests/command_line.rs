@@ -139,6 +139,7 @@ fn a_preset_is_its_values() {
         ("beta2", "0.98"),
         ("dropout", "0.1"),
         ("epsilon", "1e-6"),
+        ("head_truncated", "true"),
         ("learning_rate", "2e-5"),
         ("max_length", "128"),
         ("no_bias_correction", "true"),

@@ -52,7 +52,7 @@ fn a_published_model_computes_what_transformers_computes() {
     let config = Config::from_json(std::str::from_utf8(&read("config")).unwrap()).unwrap();
     let model = Model::new(config, Head::Classification { labels: 3 }).unwrap();
     let published = weights::Weights::from_safetensors(&read("model")).unwrap();
-    let mut weights = model.transfer(&published, 0, 0, 0.02).unwrap();
+    let mut weights = model.transfer(&published, 0, 0, models::Draw::Normal(0.02)).unwrap();
     for (index, weight) in weights.tensor_mut("classifier.weight").unwrap().iter_mut().enumerate() {
         *weight = ((0.37 * index as f64).sin() / 8.0) as f32;
     }

@@ -24,7 +24,7 @@ pub enum Head {
     MaskedLanguage,
     /// The token after each.
     CausalLanguage,
-    /// One of a number of classes. The logit of a single one is a score without a loss.
+    /// One of a number of classes. A single one is a score, by which several inputs are compared.
     Classification {
         /// How many.
         labels: usize,

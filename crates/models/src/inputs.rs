@@ -135,7 +135,10 @@ pub(crate) fn check(
     match (head, targets) {
         (_, None) => Ok(()),
         (Head::Classification { labels: outputs }, Some(Targets::Classes(labels))) => {
-            let choices = choices(labels.len(), inputs.len(), outputs);
+            let choices = match inputs {
+                Inputs::Tokens(tokens) => choices(labels.len(), tokens.len(), outputs),
+                Inputs::Dense { .. } => 1,
+            };
             check_length("number of labels", labels.len() * choices, inputs.len())?;
             check_below("label", labels, outputs.max(choices))
         }

@@ -9,7 +9,7 @@
 //!
 //! ```ignore
 //! let model = Model::new(config, Head::Classification { labels: 2 })?;
-//! let weights = model.transfer(&pretrained, pooler_seed, head_seed, 0.02)?;
+//! let weights = model.transfer(&pretrained, pooler_seed, head_seed, Draw::Normal(0.02))?;
 //! let mut gradient = vec![0.0; model.layout().len()];
 //! model.check(&inputs, Some(&targets))?;
 //! let tally = model.loss_and_gradient(
@@ -34,3 +34,4 @@ pub use error::Error;
 pub use inputs::{Dropout, Inputs, Targets, Tokens};
 pub use kernels::cross_entropy::Tally;
 pub use model::{Model, Workspace};
+pub use start::Draw;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weights::{Layout, Weights};
 
-use crate::{Config, Dropout, Error, Head, Inputs, Tally, Targets, bert, decoder, inputs, mlp, start};
+use crate::{Config, Draw, Dropout, Error, Head, Inputs, Tally, Targets, bert, decoder, inputs, mlp, start};
 
 /// A configuration with a head: the table of its parameters, and what they compute.
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ impl Model {
         start::init(self, seed)
     }
 
-    /// The body of `pretrained` with a fresh head: weights of the classifier from `N(0, head_std^2)`, biases 0.
+    /// The body of `pretrained` with a fresh head: weights of the classifier as `head` says, biases 0.
     ///
     /// Tensors are found by name, with the variants of published checkpoints (`gamma` and `beta`, no leading `bert.`).
     /// A pooler that is not there is drawn as in [`Model::init`] from `pooler_seed`: a seed of its own, since a pooler
@@ -102,9 +102,9 @@ impl Model {
         pretrained: &Weights,
         pooler_seed: u64,
         head_seed: u64,
-        head_std: f32,
+        head: Draw,
     ) -> Result<Weights, Error> {
-        start::transfer(self, pretrained, pooler_seed, head_seed, head_std)
+        start::transfer(self, pretrained, pooler_seed, head_seed, head)
     }
 
     /// All weights of this model from a checkpoint that may be named as published ones are.
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn transfer_copies_the_body_and_draws_the_head() {
         let (pretrained, model) = (language().init(3), classifier());
-        let weights = model.transfer(&pretrained, 5, 7, 0.02).unwrap();
+        let weights = model.transfer(&pretrained, 5, 7, Draw::Normal(0.02)).unwrap();
         for entry in model.layout().entries() {
             let found = weights.tensor(&entry.name).unwrap();
             match pretrained.tensor(&entry.name) {
@@ -294,18 +294,24 @@ mod tests {
             }
         }
         assert!(weights.tensor("classifier.weight").unwrap().iter().all(|x| x.abs() < 0.1));
-        let other = model.transfer(&pretrained, 5, 8, 0.02).unwrap();
+        let cut = model.transfer(&pretrained, 5, 7, Draw::TruncatedNormal(0.02)).unwrap();
+        let classifier = cut.tensor("classifier.weight").unwrap();
+        assert!(
+            classifier.iter().all(|weight| weight.abs() <= 0.04)
+                && classifier.iter().any(|&weight| weight != 0.0)
+        );
+        let other = model.transfer(&pretrained, 5, 8, Draw::Normal(0.02)).unwrap();
         assert_ne!(weights.tensor("classifier.weight"), other.tensor("classifier.weight"));
 
         // A pooler that is there is copied.
         let tuned = model.init(9);
-        let again = model.transfer(&tuned, 5, 7, 0.02).unwrap();
+        let again = model.transfer(&tuned, 5, 7, Draw::Normal(0.02)).unwrap();
         assert_eq!(again.tensor("bert.pooler.dense.weight"), tuned.tensor("bert.pooler.dense.weight"));
         assert_eq!(again.tensor("classifier.weight"), weights.tensor("classifier.weight"));
 
         let mlp = Config::Mlp(mlp::Config { input_size: 3, hidden_sizes: vec![4] });
         let mlp = Model::new(mlp, Head::Classification { labels: 2 }).unwrap();
-        let error = mlp.transfer(&pretrained, 0, 0, 0.02).unwrap_err().to_string();
+        let error = mlp.transfer(&pretrained, 0, 0, Draw::Normal(0.02)).unwrap_err().to_string();
         assert_eq!(error, "tensor `layers.0.weight` is missing");
     }
 

@@ -17,6 +17,18 @@ pub(crate) enum Initial {
     Ones,
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
+    /// The same, drawn again where it is beyond two standard deviations.
+    TruncatedNormal(f64),
+}
+
+/// How the weights of a fresh head are drawn: with mean 0 and this standard deviation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Draw {
+    /// From a normal distribution.
+    Normal(f32),
+    /// From a normal distribution, again where it is beyond two standard deviations (TensorFlow's `truncated_normal`, by
+    /// which BERT's heads were drawn); the standard deviation is that before the cut.
+    TruncatedNormal(f32),
 }
 
 impl Initial {
@@ -27,6 +39,17 @@ impl Initial {
             Self::Normal(deviation) => {
                 let mut stream = Stream::new(seed, &format!("init/{name}"));
                 values.fill_with(|| (stream.normal() * deviation) as f32);
+            }
+            Self::TruncatedNormal(deviation) => {
+                let mut stream = Stream::new(seed, &format!("init/{name}"));
+                values.fill_with(|| {
+                    loop {
+                        let value = stream.normal();
+                        if value.abs() <= 2.0 {
+                            break (value * deviation) as f32;
+                        }
+                    }
+                });
             }
         }
     }
@@ -46,33 +69,32 @@ pub(crate) fn transfer(
     pretrained: &Weights,
     pooler_seed: u64,
     head_seed: u64,
-    head_std: f32,
+    head: Draw,
 ) -> Result<Weights, Error> {
     let source = Source::new(model, pretrained);
+    // What does not come from the checkpoint, and the seed that it is drawn by.
+    let fresh = |entry: &Entry| match (model.initial(&entry.name, &entry.shape), part(&entry.name)) {
+        (Initial::Normal(_), Part::Classifier) => match head {
+            Draw::Normal(deviation) => Some((Initial::Normal(f64::from(deviation)), head_seed)),
+            Draw::TruncatedNormal(deviation) => {
+                Some((Initial::TruncatedNormal(f64::from(deviation)), head_seed))
+            }
+        },
+        (initial, Part::Classifier) => Some((initial, head_seed)),
+        (initial, Part::Pooler) if source.get(entry).is_none() => Some((initial, pooler_seed)),
+        _ => None,
+    };
     // Before memory is asked for: a configuration that lies about its sizes may ask for terabytes.
-    for entry in model.layout().entries() {
-        let is_fresh = match part(&entry.name) {
-            Part::Classifier => true,
-            Part::Pooler => source.get(entry).is_none(),
-            Part::Body | Part::Language => false,
-        };
-        if !is_fresh {
-            source.find(entry)?;
-        }
+    for entry in model.layout().entries().iter().filter(|entry| fresh(entry).is_none()) {
+        source.find(entry)?;
     }
     let mut weights = Weights::zeros(Arc::clone(model.layout()));
     for entry in model.layout().entries() {
         let to = &mut weights.values[entry.range()];
-        let (initial, seed) = match (model.initial(&entry.name, &entry.shape), part(&entry.name)) {
-            (Initial::Normal(_), Part::Classifier) => (Initial::Normal(f64::from(head_std)), head_seed),
-            (initial, Part::Classifier) => (initial, head_seed),
-            (initial, Part::Pooler) if source.get(entry).is_none() => (initial, pooler_seed),
-            _ => {
-                source.copy(entry, to)?;
-                continue;
-            }
-        };
-        initial.fill(to, seed, &entry.name);
+        match fresh(entry) {
+            Some((initial, seed)) => initial.fill(to, seed, &entry.name),
+            None => source.copy(entry, to)?,
+        }
     }
     Ok(weights)
 }
@@ -175,4 +197,21 @@ fn current_name(name: &str, body: &str) -> String {
     let is_bare =
         ["embeddings.", "encoder.", "pooler.", "transformer."].iter().any(|start| name.starts_with(start));
     if is_bare { format!("{body}.{name}") } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a standard normal cut at two: no mean, variance `1 - 4 phi(2) / (2 Phi(2) - 1) = 0.7737`.
+    #[test]
+    fn a_truncated_normal_has_its_moments() {
+        let mut values = vec![0.0; 200_000];
+        Initial::TruncatedNormal(0.5).fill(&mut values, 3, "classifier.weight");
+        let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / 2e5;
+        let variance = values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>() / 2e5;
+        assert!(values.iter().all(|value| value.abs() <= 1.0));
+        assert!(mean.abs() < 4.0 * 0.44 / 2e5_f64.sqrt(), "{mean}");
+        assert!((variance / 0.25 / 0.7737 - 1.0).abs() < 0.01, "{variance}");
+    }
 }

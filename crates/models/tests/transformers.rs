@@ -236,8 +236,8 @@ fn a_classifier_starts_from_a_language_model_of_its_family() {
     for family in FAMILIES {
         let (model, pretrained) =
             (Model::new(config(family), CLASSIFIER).unwrap(), tensors(family, "mlm.safetensors"));
-        let weights = model.transfer(&pretrained, 1, 2, 0.02).unwrap();
-        let other_head = model.transfer(&pretrained, 1, 3, 0.02).unwrap();
+        let weights = model.transfer(&pretrained, 1, 2, models::Draw::Normal(0.02)).unwrap();
+        let other_head = model.transfer(&pretrained, 1, 3, models::Draw::Normal(0.02)).unwrap();
         let mut drawn = Vec::new();
         for entry in model.layout().entries() {
             let (name, found) = (&entry.name, weights.tensor(&entry.name).unwrap());

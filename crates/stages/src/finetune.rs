@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 use learn::{AdamW, Order, Recipe, Schedule, Scope, Scorer, Shuffle, State, Trainer, train};
-use models::Config;
+use models::{Config, Draw};
 use serde::Serialize;
 use store::Media;
 use tasks::Batch;
@@ -125,6 +125,10 @@ pub struct Finetune {
     /// Standard deviation of a fresh head's weights
     #[arg(long, default_value_t = 0.02)]
     pub head_std: f64,
+    /// Draw a fresh head's weights again where they are beyond two standard deviations
+    #[arg(long, default_value_if("preset", "feather", "true"))]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub head_truncated: bool,
     /// Mix the training set by a buffer of so many examples over the file, as TensorFlow does, and not as a whole
     #[arg(long, default_value_if("preset", "feather", "100"), value_name = "EXAMPLES")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,7 +206,8 @@ impl Stage for Finetune {
         let mut state = State::start(match self.head {
             HeadPolicy::Fresh => {
                 let head_seed = self.head_seed.unwrap_or(self.seed);
-                model.transfer(&pretrained, self.pooler_seed, head_seed, self.head_std as f32)?
+                let draw = if self.head_truncated { Draw::TruncatedNormal } else { Draw::Normal };
+                model.transfer(&pretrained, self.pooler_seed, head_seed, draw(self.head_std as f32))?
             }
             HeadPolicy::Keep => model.adopt(&pretrained)?,
         });

@@ -79,7 +79,7 @@ fn damaged_files_are_answers_or_errors() {
         let Ok(model) = models::Model::new(config, models::Head::Classification { labels: 3 }) else {
             return false;
         };
-        model.transfer(&published, 0, 0, 0.02).is_ok()
+        model.transfer(&published, 0, 0, models::Draw::Normal(0.02)).is_ok()
     });
 
     let tokenizer =

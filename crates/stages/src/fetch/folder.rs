@@ -1,7 +1,8 @@
 //! A model in a folder, as transformers saves it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -28,20 +29,18 @@ pub struct Folder {
 impl Folder {
     /// Hashes the files that will be read.
     pub(super) fn pin(&mut self) -> Result<(), Failure> {
-        let (files, _) = self.choose()?;
-        for (name, path) in files.iter() {
-            let mut hasher = blake3::Hasher::new();
-            hasher
-                .update_mmap_rayon(path)
-                .map_err(|source| Failure::Io { what: format!("reading {}", path.display()), source })?;
-            self.files.insert(name.to_owned(), hasher.finalize().to_string());
-        }
+        self.files = digests(&self.choose()?.0)?;
         Ok(())
     }
 
     pub(super) fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let (files, choice) = self.choose()?;
-        import::publish(work, &files, &choice)
+        import::publish(work, &files, &choice)?;
+        // What was published is what the key says only if nobody wrote to the folder meanwhile.
+        match digests(&files)? == self.files {
+            true => Ok(()),
+            false => Err(Failure::Input(format!("{} changed while it was read", self.folder.display()))),
+        }
     }
 
     /// The files to read, in the folder.
@@ -71,4 +70,15 @@ impl Folder {
         }
         Ok((files, choice))
     }
+}
+
+/// BLAKE3 of each file. They are read and not mapped: they are somebody else's, who may write to them.
+fn digests(files: &Files) -> Result<BTreeMap<String, String>, Failure> {
+    let digest = |(name, path): (&str, &Path)| {
+        let reading = |source| Failure::Io { what: format!("reading {}", path.display()), source };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(File::open(path).map_err(reading)?).map_err(reading)?;
+        Ok((name.to_owned(), hasher.finalize().to_string()))
+    };
+    files.iter().map(digest).collect()
 }

@@ -1,5 +1,7 @@
 //! Where a repository's files come from: the hub, or the cache that its own tools left.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hub::{Cache, Commit, Hub, RemoteFile, Repository, Settings};
@@ -11,6 +13,8 @@ pub(super) struct Origin {
     cache: Cache,
     hub: Option<Hub>,
     settings: Settings,
+    /// Listings that were asked for: the gate looks at them before the files are fetched.
+    listed: RefCell<BTreeMap<(String, Commit), Vec<RemoteFile>>>,
 }
 
 impl Origin {
@@ -18,7 +22,8 @@ impl Origin {
     pub(super) fn open() -> Result<Self, Failure> {
         let settings = Settings::from_environment()?;
         let hub = if settings.offline { None } else { Some(Hub::connect(settings.clone())?) };
-        Ok(Self { cache: Cache::new(settings.cache.clone()), hub, settings })
+        let cache = Cache::new(settings.cache.clone());
+        Ok(Self { cache, hub, settings, listed: RefCell::default() })
     }
 
     /// The hub itself.
@@ -45,8 +50,14 @@ impl Origin {
 
     /// The files of a commit; offline, those that were downloaded.
     pub(super) fn files(&self, repository: &Repository, commit: &Commit) -> Result<Vec<RemoteFile>, Failure> {
+        let name = (repository.to_string(), commit.clone());
+        if let Some(listed) = self.listed.borrow().get(&name) {
+            return Ok(listed.clone());
+        }
         if let Some(hub) = &self.hub {
-            return Ok(hub.files(repository, commit)?);
+            let files = hub.files(repository, commit)?;
+            self.listed.borrow_mut().insert(name, files.clone());
+            return Ok(files);
         }
         let there = self.cache.commit(repository, commit.as_str())?;
         let commit = there.ok_or_else(|| self.offline(&format!("{repository} at {commit}")))?;
