@@ -2,11 +2,42 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use store::Manifest;
 
 use crate::stage::{Failure, Inputs, Session, Source, Work};
+
+/// Where named files are. Flatten it into a stage's flags, and skip it in the recipe: what the files hold is there.
+#[derive(Args, Clone, Debug)]
+pub struct Place {
+    /// Folder that the file names are relative to
+    #[arg(long, env = "SAMEBASIN_DATA", default_value = ".", value_name = "FOLDER")]
+    pub root: PathBuf,
+    /// Take the files from `fetch dataset` results instead (refs or keys)
+    #[arg(long, num_args = 1.., value_name = "REF")]
+    pub data: Vec<Source>,
+}
+
+impl Place {
+    /// Names the files in a stage's inputs, or gives their digests where they are not in the store.
+    ///
+    /// # Errors
+    /// [`Failure::Input`] naming a file that is not there.
+    pub(crate) fn resolve<'a>(
+        &self,
+        inputs: &mut Inputs,
+        session: &Session,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        if self.data.is_empty() {
+            return digests(&self.root, names);
+        }
+        add(inputs, session, &self.data, names)?;
+        Ok(BTreeMap::new())
+    }
+}
 
 /// The role of a file: its path, with what roles may not hold escaped as in an address.
 pub(crate) fn role(path: &str) -> String {
@@ -25,7 +56,7 @@ pub(crate) fn role(path: &str) -> String {
 ///
 /// # Errors
 /// [`Failure::Input`] naming the files that there are if one is in no data set.
-pub(crate) fn add<'a>(
+fn add<'a>(
     inputs: &mut Inputs,
     session: &Session,
     data: &[Source],
@@ -51,7 +82,7 @@ pub(crate) fn add<'a>(
 ///
 /// # Errors
 /// [`Failure::Input`] naming the file that cannot be read.
-pub(crate) fn digests<'a>(
+fn digests<'a>(
     root: &Path,
     names: impl Iterator<Item = &'a str>,
 ) -> Result<BTreeMap<String, String>, Failure> {
@@ -61,15 +92,15 @@ pub(crate) fn digests<'a>(
 /// Bytes of an unpacked file, at most: a small file may claim to hold anything.
 const LARGEST: u64 = 4 << 30;
 
-/// The bytes of a file: the work's input of that name if it is one, else the one below `root`. What is packed by gzip
+/// The bytes of a file: the work's input of that name if it is one, else the one below the root. What is packed by gzip
 /// (`.gz`) is unpacked.
 ///
 /// # Errors
 /// [`Failure::Store`] for a corrupt input, [`Failure::Input`] for a file that cannot be read or unpacked.
-pub(crate) fn bytes(work: &Work<'_>, root: &Path, name: &str) -> Result<Vec<u8>, Failure> {
+pub(crate) fn bytes(work: &Work<'_>, place: &Place, name: &str) -> Result<Vec<u8>, Failure> {
     let bytes = match work.recipe.inputs.contains_key(&role(name)) {
         true => work.bytes(&role(name))?.to_vec(),
-        false => read(&root.join(name))?,
+        false => read(&place.root.join(name))?,
     };
     if name.ends_with(".gz") { unpacked(name, &bytes) } else { Ok(bytes) }
 }
@@ -89,8 +120,8 @@ fn unpacked(name: &str, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
 ///
 /// # Errors
 /// As [`bytes`], and [`Failure::Input`] for what is not text.
-pub(crate) fn text(work: &Work<'_>, root: &Path, name: &str) -> Result<String, Failure> {
-    let bytes = bytes(work, root, name)?;
+pub(crate) fn text(work: &Work<'_>, place: &Place, name: &str) -> Result<String, Failure> {
+    let bytes = bytes(work, place, name)?;
     if name.ends_with(".parquet") {
         let columns = tables::read_text_columns(&bytes, &["text"])
             .map_err(|error| Failure::Input(format!("{name}: {error}")))?;

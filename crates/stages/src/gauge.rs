@@ -4,7 +4,6 @@
 //! ladder as `pretrain` makes one: stages and reports take it in its place.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use clap::Args;
 use learn::masked_tally;
@@ -16,10 +15,10 @@ use store::{Input, Manifest, Media};
 use tasks::Masking;
 use tasks::corpus::{self, Objective};
 
-use crate::prepare::Content;
+use crate::data_files::{self, Place};
 use crate::rows::{GaugedRow, LadderPoint};
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
-use crate::{checkpoint, data_files, pretrain};
+use crate::{checkpoint, pretrain};
 
 /// Level of the interval of the loss still to go.
 const LEVEL: f64 = 0.95;
@@ -39,14 +38,10 @@ pub struct Gauge {
     /// Text file, relative to --root, that the checkpoints were not trained on; give several
     #[arg(long = "text", required = true, num_args = 1.., value_name = "FILE")]
     pub text: Vec<String>,
-    /// Folder that the file names are relative to
-    #[arg(long, env = "SAMEBASIN_DATA", default_value = ".", value_name = "FOLDER")]
+    /// Where the files are
+    #[command(flatten)]
     #[serde(skip)]
-    pub root: PathBuf,
-    /// Take the files from `fetch dataset` results instead (refs or keys)
-    #[arg(long, num_args = 1.., value_name = "REF")]
-    #[serde(skip)]
-    pub data: Vec<Source>,
+    pub place: Place,
     /// Tokens of the text to keep, by the ladder's own tokenizer
     #[arg(long, default_value_t = 50_000)]
     pub tokens: usize,
@@ -59,7 +54,7 @@ pub struct Gauge {
     pub seed: Option<u64>,
     /// Digests of the files, as they stand in the recipe
     #[arg(skip)]
-    pub content: Content,
+    pub files: BTreeMap<String, String>,
 }
 
 impl Stage for Gauge {
@@ -88,10 +83,7 @@ impl Stage for Gauge {
         }
         self.max_length.get_or_insert(128);
         let names = self.text.iter().map(String::as_str);
-        match self.data.as_slice() {
-            [] => self.content.files = data_files::digests(&self.root, names)?,
-            data => data_files::add(&mut inputs, session, data, names)?,
-        }
+        self.files = self.place.resolve(&mut inputs, session, names)?;
         Ok(inputs)
     }
 
@@ -174,7 +166,7 @@ impl Gauge {
         objective: Objective,
     ) -> Result<tasks::MaskedBatch, Failure> {
         let tokenizer = work.bytes("tokenizer")?;
-        let read = |name: &String| data_files::text(work, &self.root, name);
+        let read = |name: &String| data_files::text(work, &self.place, name);
         let texts: Result<Vec<String>, Failure> = self.text.iter().map(read).collect();
         let mut text = corpus::tokenize(&tokenizer, &texts?)?;
         text.truncate(self.tokens);

@@ -5,6 +5,7 @@
 
 pub mod stage;
 
+pub mod data_files;
 pub mod evaluate;
 #[cfg(feature = "fetch")]
 pub mod fetch;
@@ -22,6 +23,5 @@ pub mod front_door;
 pub mod rows;
 
 mod checkpoint;
-mod data_files;
 mod group;
 mod task_inputs;

@@ -8,8 +8,9 @@ use serde::Serialize;
 use store::Media;
 use tasks::{Examples, Form, Metric, Task, corpus, glyphs, hans, roles, table};
 
-use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
-use crate::{data_files, task_inputs};
+use crate::data_files::{self, Place};
+use crate::stage::{Failure, Inputs, Session, Stage, Work};
+use crate::task_inputs;
 
 /// Make a task or a corpus ready for the other stages
 ///
@@ -73,14 +74,10 @@ pub struct Table {
     #[arg(value_name = "SPEC")]
     #[serde(skip)]
     pub spec: PathBuf,
-    /// Folder that the file names are relative to
-    #[arg(long, env = "SAMEBASIN_DATA", default_value = ".", value_name = "FOLDER")]
+    /// Where the files are
+    #[command(flatten)]
     #[serde(skip)]
-    pub root: PathBuf,
-    /// Take the files from `fetch dataset` results instead (refs or keys)
-    #[arg(long, num_args = 1.., value_name = "REF")]
-    #[serde(skip)]
-    pub data: Vec<Source>,
+    pub place: Place,
     /// The specification and the digests of the files, as they stand in the recipe
     #[arg(skip)]
     pub content: Content,
@@ -101,14 +98,10 @@ pub struct Corpus {
     /// Tokens of held-out text to keep
     #[arg(long, default_value_t = 50_000)]
     pub held_out_tokens: usize,
-    /// Folder that the file names are relative to
-    #[arg(long, env = "SAMEBASIN_DATA", default_value = ".", value_name = "FOLDER")]
+    /// Where the files are
+    #[command(flatten)]
     #[serde(skip)]
-    pub root: PathBuf,
-    /// Take the files from `fetch dataset` results instead (refs or keys)
-    #[arg(long, num_args = 1.., value_name = "REF")]
-    #[serde(skip)]
-    pub data: Vec<Source>,
+    pub place: Place,
     /// Digests of the files, as they stand in the recipe
     #[arg(skip)]
     pub content: Content,
@@ -137,17 +130,11 @@ impl Stage for Prepare {
                     data_files::utf8(&table.spec.display().to_string(), specification)?;
                 let files = parse(table)?.files();
                 let names = files.iter().map(String::as_str);
-                match table.data.as_slice() {
-                    [] => table.content.files = data_files::digests(&table.root, names)?,
-                    data => data_files::add(&mut inputs, session, data, names)?,
-                }
+                table.content.files = table.place.resolve(&mut inputs, session, names)?;
             }
             Kind::Corpus(corpus) => {
                 let names = corpus.train.iter().chain(&corpus.held_out).map(String::as_str);
-                match corpus.data.as_slice() {
-                    [] => corpus.content.files = data_files::digests(&corpus.root, names)?,
-                    data => data_files::add(&mut inputs, session, data, names)?,
-                }
+                corpus.content.files = corpus.place.resolve(&mut inputs, session, names)?;
             }
         }
         Ok(inputs)
@@ -185,7 +172,7 @@ impl Stage for Prepare {
                 publish_task(work, &glyphs::task(&parameters)?)
             }
             Kind::Table(table) => {
-                let read = parse(table)?.read_with(|name| data_files::bytes(work, &table.root, name))?;
+                let read = parse(table)?.read_with(|name| data_files::bytes(work, &table.place, name))?;
                 work.fact("overlap_with_train", &read.overlap)?;
                 publish_task(work, &read.task)
             }
@@ -203,7 +190,7 @@ fn parse(table: &Table) -> Result<table::Spec, Failure> {
 impl Corpus {
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let texts = |work: &Work<'_>, names: &[String]| -> Result<Vec<String>, Failure> {
-            names.iter().map(|name| data_files::text(work, &self.root, name)).collect()
+            names.iter().map(|name| data_files::text(work, &self.place, name)).collect()
         };
         let train = texts(work, &self.train)?;
         let tokenizer = corpus::train_tokenizer(&train, self.vocabulary)?;

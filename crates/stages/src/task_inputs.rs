@@ -113,14 +113,9 @@ impl EncodedExamples {
     /// The batch of these examples, in this order.
     pub(crate) fn batch(&self, rows: &[u32]) -> LabelledBatch {
         let labels = rows.iter().map(|&row| self.labels[row as usize]).collect();
-        let inputs = match self.form {
-            Form::Classification => self.inputs.gather(rows),
-            Form::Preference => {
-                let apart: Vec<u32> = rows.iter().flat_map(|&row| [2 * row, 2 * row + 1]).collect();
-                self.inputs.gather(&apart)
-            }
-        };
-        LabelledBatch { inputs, labels }
+        let apart = self.form.inputs() as u32;
+        let read: Vec<u32> = rows.iter().flat_map(|&row| row * apart..(row + 1) * apart).collect();
+        LabelledBatch { inputs: self.inputs.gather(&read), labels }
     }
 
     /// A model's logits over the task's labels as logits over these examples' own, `[examples, label_names]`.

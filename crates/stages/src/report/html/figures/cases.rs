@@ -33,6 +33,7 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
         })
         .collect();
     shown.sort_by_key(|&(split, case)| (Some(split) != primary, split != "id", split, case));
+    let left_out = shown.len().saturating_sub(MOST);
     shown.truncate(MOST);
     let everything: Vec<f64> = runs
         .iter()
@@ -61,9 +62,14 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
         id: "cases",
         title: "Accuracy by case, every run a point".into(),
         finding,
-        caption: "Each dot is one fine-tuning run; a column of dots shares one checkpoint, and its bar is their mean. All \
-                  panels have one scale."
-            .into(),
+        caption: format!(
+            "Each dot is one fine-tuning run; a column of dots shares one checkpoint, and its bar is their mean. All panels \
+             have one scale.{}",
+            match left_out {
+                0 => String::new(),
+                n => format!(" {n} further cases are in the table `runs` alone."),
+            }
+        ),
         seeds: true,
         rows: vec![Row { title: String::new(), size: "wide", folded: false, panels }],
     })
