@@ -4,7 +4,7 @@
 //! exponential with the value, and the backward pass is then one multiplication.
 
 use crate::elementary::normal;
-use crate::lanes::{Lanes, dispatched};
+use crate::lanes::{Lanes, dispatched_wide};
 
 /// GELU of `values + bias` in place; rows are as long as `bias`.
 pub fn forward(values: &mut [f32], bias: &[f32]) {
@@ -36,12 +36,12 @@ pub fn backward(gradient: &mut [f32], derivative: &[f32], d_bias: &mut [f32]) {
     }
 }
 
-dispatched! { fn row_forward(row: &mut [f32], bias: &[f32]) = row_forward_body }
-dispatched! {
+dispatched_wide! { fn row_forward(row: &mut [f32], bias: &[f32]) = row_forward_body }
+dispatched_wide! {
     fn row_forward_and_derivative(row: &mut [f32], bias: &[f32], out: &mut [f32]) =
         row_forward_and_derivative_body
 }
-dispatched! {
+dispatched_wide! {
     fn row_backward(gradient: &mut [f32], derivative: &[f32], d_bias: &mut [f32]) = row_backward_body
 }
 
@@ -56,9 +56,8 @@ fn row_forward_body<V: Lanes>(row: &mut [f32], bias: &[f32]) {
             (x * normal(x).0).store(row.as_mut_ptr());
         }
     }
-    for (value, bias) in rows.into_remainder().iter_mut().zip(biases.remainder()) {
-        let x = *value + bias;
-        *value = x * normal(x).0;
+    if V::WIDTH > 1 {
+        row_forward_body::<V::Narrower>(rows.into_remainder(), biases.remainder());
     }
 }
 
@@ -76,12 +75,9 @@ fn row_forward_and_derivative_body<V: Lanes>(row: &mut [f32], bias: &[f32], out:
             x.mul_add(density, distribution).store(row.as_mut_ptr());
         }
     }
-    let rest = rows.into_remainder().iter_mut().zip(biases.remainder()).zip(outs.into_remainder());
-    for ((value, bias), out) in rest {
-        let x = *value + bias;
-        let (distribution, density) = normal(x);
-        *out = x * distribution;
-        *value = x * density + distribution;
+    if V::WIDTH > 1 {
+        let (row, bias, out) = (rows.into_remainder(), biases.remainder(), outs.into_remainder());
+        row_forward_and_derivative_body::<V::Narrower>(row, bias, out);
     }
 }
 
@@ -96,6 +92,7 @@ fn row_backward_body<V: Lanes>(gradient: &mut [f32], derivative: &[f32], d_bias:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::dispatched;
     use crate::reference::{assert_close, differences, normal_distribution, normals, wide};
     use proptest::prelude::*;
 
@@ -135,6 +132,27 @@ mod tests {
                 row_forward_body::<f32>(row, &bias);
             }
             assert_close(&plain, &truth, 5e-7);
+        }
+    }
+
+    /// A wider instruction set rounds each value as the narrower one does.
+    #[test]
+    fn the_same_bytes_at_any_width() {
+        dispatched! { fn narrow(row: &mut [f32], bias: &[f32]) = row_forward_body }
+        dispatched! {
+            fn narrow_with_derivative(row: &mut [f32], bias: &[f32], out: &mut [f32]) =
+                row_forward_and_derivative_body
+        }
+        for width in 1..70 {
+            let (u, bias) = (normals(0, "u", width, 3.0), normals(0, "bias", width, 1.0));
+            let (mut wide, mut half) = (u.clone(), u.clone());
+            row_forward(&mut wide, &bias);
+            narrow(&mut half, &bias);
+            assert_eq!(wide, half, "{width}");
+            let mut pairs = [(u.clone(), u.clone()), (u.clone(), u.clone())];
+            row_forward_and_derivative(&mut pairs[0].0, &bias, &mut pairs[0].1);
+            narrow_with_derivative(&mut pairs[1].0, &bias, &mut pairs[1].1);
+            assert_eq!(pairs[0], pairs[1], "{width}");
         }
     }
 

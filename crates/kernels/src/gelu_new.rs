@@ -5,7 +5,7 @@
 //! training leaves the derivative where the input was, and [`crate::gelu::backward`] is the backward pass of both.
 
 use crate::elementary::exp;
-use crate::lanes::{Lanes, dispatched};
+use crate::lanes::{Lanes, dispatched_wide};
 
 /// The approximation of `values + bias` in place; rows are as long as `bias`.
 pub fn forward(values: &mut [f32], bias: &[f32]) {
@@ -42,8 +42,8 @@ fn value_and_derivative<V: Lanes>(x: V) -> (V, V) {
     (value, (value * (e * s)).mul_add(slope, s))
 }
 
-dispatched! { fn row_forward(row: &mut [f32], bias: &[f32]) = row_forward_body }
-dispatched! {
+dispatched_wide! { fn row_forward(row: &mut [f32], bias: &[f32]) = row_forward_body }
+dispatched_wide! {
     fn row_forward_and_derivative(row: &mut [f32], bias: &[f32], out: &mut [f32]) =
         row_forward_and_derivative_body
 }
@@ -59,8 +59,8 @@ fn row_forward_body<V: Lanes>(row: &mut [f32], bias: &[f32]) {
             value_and_derivative(x).0.store(row.as_mut_ptr());
         }
     }
-    for (value, bias) in rows.into_remainder().iter_mut().zip(biases.remainder()) {
-        *value = value_and_derivative(*value + bias).0;
+    if V::WIDTH > 1 {
+        row_forward_body::<V::Narrower>(rows.into_remainder(), biases.remainder());
     }
 }
 
@@ -78,15 +78,16 @@ fn row_forward_and_derivative_body<V: Lanes>(row: &mut [f32], bias: &[f32], out:
             derivative.store(row.as_mut_ptr());
         }
     }
-    let rest = rows.into_remainder().iter_mut().zip(biases.remainder()).zip(outs.into_remainder());
-    for ((value, bias), out) in rest {
-        (*out, *value) = value_and_derivative(*value + bias);
+    if V::WIDTH > 1 {
+        let (row, bias, out) = (rows.into_remainder(), biases.remainder(), outs.into_remainder());
+        row_forward_and_derivative_body::<V::Narrower>(row, bias, out);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::dispatched;
     use crate::reference::{differences, normals};
     use proptest::prelude::*;
 
@@ -138,5 +139,26 @@ mod tests {
         forward(&mut values, &[0.0; 4]);
         assert!(values[0].abs() < 1e-30 && values[2] == 30.0 && values[3].is_nan(), "{values:?}");
         assert!((f64::from(values[1]) / gelu_new(-4.0) - 1.0).abs() < 2e-6, "{values:?}");
+    }
+
+    /// A wider instruction set rounds each value as the narrower one does.
+    #[test]
+    fn the_same_bytes_at_any_width() {
+        dispatched! { fn narrow(row: &mut [f32], bias: &[f32]) = row_forward_body }
+        dispatched! {
+            fn narrow_with_derivative(row: &mut [f32], bias: &[f32], out: &mut [f32]) =
+                row_forward_and_derivative_body
+        }
+        for width in 1..70 {
+            let (u, bias) = (normals(0, "u", width, 3.0), normals(0, "bias", width, 1.0));
+            let (mut wide, mut half) = (u.clone(), u.clone());
+            row_forward(&mut wide, &bias);
+            narrow(&mut half, &bias);
+            assert_eq!(wide, half, "{width}");
+            let mut pairs = [(u.clone(), u.clone()), (u.clone(), u.clone())];
+            row_forward_and_derivative(&mut pairs[0].0, &bias, &mut pairs[0].1);
+            narrow_with_derivative(&mut pairs[1].0, &bias, &mut pairs[1].1);
+            assert_eq!(pairs[0], pairs[1], "{width}");
+        }
     }
 }

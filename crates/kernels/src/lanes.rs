@@ -1,7 +1,8 @@
 //! One source for the vector and the scalar form of a kernel.
 //!
 //! A kernel's body is written once, generic over [`Lanes`]. `dispatched!` instantiates it for AVX2 with FMA, chosen
-//! at run time, and for plain `f32`, which is also what the tail of a vector loop uses.
+//! at run time, and for plain `f32`, which is also what the tail of a vector loop uses. `dispatched_wide!` adds AVX-512
+//! for bodies whose lanes never meet: they give the same bytes at any width, which a sum over lanes does not.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -13,6 +14,8 @@ pub(crate) trait Lanes:
 {
     /// How many.
     const WIDTH: usize;
+    /// The next narrower kind, for what is left of a row: a wider kind then rounds each value as this one does.
+    type Narrower: Lanes;
     fn splat(value: f32) -> Self;
     /// # Safety
     /// `WIDTH` values must be readable at `from`.
@@ -42,6 +45,7 @@ pub(crate) trait Lanes:
 
 impl Lanes for f32 {
     const WIDTH: usize = 1;
+    type Narrower = Self;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -154,6 +158,7 @@ mod avx2 {
 
     impl Lanes for Avx2 {
         const WIDTH: usize = 8;
+        type Narrower = f32;
 
         #[inline(always)]
         fn splat(value: f32) -> Self {
@@ -249,12 +254,156 @@ mod avx2 {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use super::{Add, Avx2, Div, Lanes, Mul, Neg, Sub};
+    use std::arch::x86_64::*;
+
+    /// Sixteen lanes of AVX-512. Exists only inside functions that `dispatched_wide!` has guarded.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx512(pub(crate) __m512);
+
+    macro_rules! operator {
+        ($trait:ident, $method:ident, $intrinsic:ident) => {
+            impl $trait for Avx512 {
+                type Output = Self;
+                #[inline(always)]
+                fn $method(self, other: Self) -> Self {
+                    // SAFETY: an `Avx512` is made only where AVX-512 was detected.
+                    Self(unsafe { $intrinsic(self.0, other.0) })
+                }
+            }
+        };
+    }
+    operator!(Add, add, _mm512_add_ps);
+    operator!(Sub, sub, _mm512_sub_ps);
+    operator!(Mul, mul, _mm512_mul_ps);
+    operator!(Div, div, _mm512_div_ps);
+
+    impl Neg for Avx512 {
+        type Output = Self;
+        #[inline(always)]
+        fn neg(self) -> Self {
+            // SAFETY: an `Avx512` is made only where AVX-512 was detected.
+            unsafe {
+                let bits = _mm512_castps_si512(self.0);
+                Self(_mm512_castsi512_ps(_mm512_xor_si512(bits, _mm512_set1_epi32(i32::MIN))))
+            }
+        }
+    }
+
+    impl Lanes for Avx512 {
+        const WIDTH: usize = 16;
+        type Narrower = Avx2;
+
+        #[inline(always)]
+        fn splat(value: f32) -> Self {
+            // SAFETY: called only where AVX-512 was detected.
+            Self(unsafe { _mm512_set1_ps(value) })
+        }
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller vouches for sixteen values; AVX-512 was detected.
+            Self(unsafe { _mm512_loadu_ps(from) })
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller vouches for sixteen values; AVX-512 was detected.
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+
+        #[inline(always)]
+        fn mul_add(self, factor: Self, term: Self) -> Self {
+            // SAFETY: AVX-512 was detected.
+            Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, term.0) })
+        }
+
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            // SAFETY: AVX-512 was detected.
+            Self(unsafe { _mm512_max_ps(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        fn min(self, other: Self) -> Self {
+            // SAFETY: AVX-512 was detected.
+            Self(unsafe { _mm512_min_ps(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        fn abs(self) -> Self {
+            // SAFETY: AVX-512 was detected.
+            Self(unsafe { _mm512_abs_ps(self.0) })
+        }
+
+        #[inline(always)]
+        fn sqrt(self) -> Self {
+            // SAFETY: AVX-512 was detected.
+            Self(unsafe { _mm512_sqrt_ps(self.0) })
+        }
+
+        #[inline(always)]
+        fn round(self) -> Self {
+            // SAFETY: AVX-512 was detected.
+            Self(unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0) })
+        }
+
+        #[inline(always)]
+        fn power_of_two(self) -> Self {
+            // SAFETY: AVX-512 was detected.
+            unsafe {
+                let biased = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
+                Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased)))
+            }
+        }
+
+        #[inline(always)]
+        fn select_below(self, limit: Self, below: Self, otherwise: Self) -> Self {
+            // SAFETY: AVX-512 was detected.
+            unsafe {
+                let is_below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, limit.0);
+                Self(_mm512_mask_blend_ps(is_below, otherwise.0, below.0))
+            }
+        }
+
+        #[inline(always)]
+        fn sum(self) -> f32 {
+            // SAFETY: AVX-512 was detected.
+            unsafe { _mm512_reduce_add_ps(self.0) }
+        }
+
+        #[inline(always)]
+        fn largest(self) -> f32 {
+            // SAFETY: AVX-512 was detected.
+            unsafe { _mm512_reduce_max_ps(self.0) }
+        }
+    }
+}
+
 /// True where [`Avx2`] may be used.
 #[inline]
 pub(crate) fn has_avx2() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
+/// True where [`Avx512`] may be used, and [`Avx2`] for what it leaves.
+#[inline]
+pub(crate) fn has_avx512() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::arch::is_x86_feature_detected!("avx512f") && has_avx2()
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
@@ -286,45 +435,85 @@ macro_rules! dispatched {
 }
 pub(crate) use dispatched;
 
+/// As `dispatched!`, but runs `$body::<Avx512>` where the machine can.
+///
+/// `$body` must treat each lane alone, and what is left of a row as [`Lanes::Narrower`] does.
+macro_rules! dispatched_wide {
+    ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? = $body:ident) => {
+        $(#[$attribute])*
+        $visibility fn $name($($argument: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx2,fma")]
+                fn avx512($($argument: $type),*) $(-> $result)? {
+                    $body::<$crate::lanes::Avx512>($($argument),*)
+                }
+                if $crate::lanes::has_avx512() {
+                    // SAFETY: all three features were detected on the line above.
+                    return unsafe { avx512($($argument),*) };
+                }
+            }
+            $crate::lanes::dispatched! { fn narrow($($argument: $type),*) $(-> $result)? = $body }
+            narrow($($argument),*)
+        }
+    };
+}
+pub(crate) use dispatched_wide;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Runs `$body` on both kinds of lanes over the same eight values.
-    fn check_twins(values: [f32; 8]) {
+    /// Runs one body on all kinds of lanes over the same sixteen values.
+    fn check_twins(values: [f32; 16]) {
         #[inline(always)]
-        fn body<V: Lanes>(values: &[f32; 8], out: &mut [f32]) {
-            for i in (0..8).step_by(V::WIDTH) {
-                // SAFETY: `WIDTH` divides eight, and every row of `out` holds eight values.
+        fn body<V: Lanes>(values: &[f32; 16], out: &mut [f32]) {
+            for i in (0..16).step_by(V::WIDTH) {
+                // SAFETY: `WIDTH` divides sixteen, and every row of `out` holds sixteen values.
                 unsafe {
                     let x = V::load(values.as_ptr().add(i));
                     let to = out.as_mut_ptr();
                     x.abs().sqrt().store(to.add(i));
-                    x.round().store(to.add(8 + i));
-                    x.round().max(V::splat(-126.0)).min(V::splat(127.0)).power_of_two().store(to.add(16 + i));
-                    x.select_below(V::splat(0.5), -x, x * x).store(to.add(24 + i));
+                    x.round().store(to.add(16 + i));
+                    x.round().max(V::splat(-126.0)).min(V::splat(127.0)).power_of_two().store(to.add(32 + i));
+                    x.select_below(V::splat(0.5), -x, x * x).store(to.add(48 + i));
+                    (x / V::splat(3.0) - V::splat(2.0)).max(x).store(to.add(64 + i));
                 }
             }
         }
-        dispatched! { fn both(values: &[f32; 8], out: &mut [f32]) = body }
-        let (mut fast, mut plain) = ([0.0; 32], [0.0; 32]);
-        both(&values, &mut fast);
-        body::<f32>(&values, &mut plain);
-        assert_eq!(fast, plain);
+        dispatched! { fn narrow(values: &[f32; 16], out: &mut [f32]) = body }
+        dispatched_wide! { fn wide(values: &[f32; 16], out: &mut [f32]) = body }
+        let run = |run: &dyn Fn(&[f32; 16], &mut [f32])| {
+            let mut out = [0.0; 80];
+            run(&values, &mut out);
+            out
+        };
+        assert_eq!(run(&narrow), run(&body::<f32>));
+        assert_eq!(run(&wide).map(f32::to_bits), run(&narrow).map(f32::to_bits));
     }
 
     #[test]
     fn lanes_agree() {
-        check_twins([0.0, -0.0, 0.5, 1.5, -2.5, 1e5, -3.25, 126.7]);
+        let some = [0.0, -0.0, 0.5, 1.5, -2.5, 1e5, -3.25, 126.7];
+        let more = [-0.5, 2.5, 0.499_999_97, -126.4, 1e-30, 7.0, -1e5, 0.5];
+        let mut all = [0.0; 16];
+        all[..8].copy_from_slice(&some);
+        all[8..].copy_from_slice(&more);
+        check_twins(all);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn reductions() {
+        let values = [1.0, -2.0, 3.0, 40.0, 5.0, -6.0, 7.0, 8.0, 0.5, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, -16.0];
         if has_avx2() {
-            let values = [1.0, -2.0, 3.0, 40.0, 5.0, -6.0, 7.0, 8.0];
             // SAFETY: AVX2 was detected and there are eight values.
             let lanes = unsafe { Avx2::load(values.as_ptr()) };
+            assert_eq!((lanes.sum(), lanes.largest()), (56.0, 40.0));
+        }
+        if has_avx512() {
+            // SAFETY: AVX-512 was detected and there are sixteen values.
+            let lanes = unsafe { Avx512::load(values.as_ptr()) };
             assert_eq!((lanes.sum(), lanes.largest()), (56.0, 40.0));
         }
     }

@@ -1,12 +1,12 @@
 //! Products of matrices.
 //!
 //! `C = A B` or `C += A B` for any strides of `A` and `B`, with contiguous rows of `C`. Small products (a head of
-//! attention over a short sentence, a layer of a small model) run on a register tile of 6 x 16 over panels of `B`
-//! that are packed on the stack; larger ones run on the `gemm` crate.
+//! attention over a short sentence, a layer of a small model) run on a register tile of six rows by two vectors over
+//! panels of `B` that are packed on the stack; larger ones run on the `gemm` crate.
 
 use std::mem::MaybeUninit;
 
-use crate::lanes::{Lanes, dispatched};
+use crate::lanes::{Lanes, dispatched_wide};
 
 /// A matrix somewhere in a slice.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ pub fn product(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, int
 
 /// Where the register tile beats `gemm`, which has more to set up and less to offer for odd widths.
 fn is_small(m: usize, k: usize, n: usize) -> bool {
-    let limit = if n.is_multiple_of(PANEL) { 1 << 20 } else { 1 << 23 };
+    let limit = if n.is_multiple_of(16) { 1 << 20 } else { 1 << 23 };
     crate::lanes::has_avx2() && m * k * n < limit
 }
 
@@ -115,16 +115,17 @@ fn large(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, into: Int
     }
 }
 
-/// Depth of a packed panel: with 16 columns of `f32` it fills half of a 32 KiB first-level cache.
+/// Depth of a packed panel: with 16 columns of `f32` it fills half of a 32 KiB first-level cache, with 32 two thirds of
+/// one of 48 KiB.
 const DEPTH: usize = 256;
 /// Vectors side by side in a tile.
 const VECTORS: usize = 2;
-/// Rows of a tile: 6 x 2 accumulators, two vectors of `B` and one of `A` fill the sixteen registers.
+/// Rows of a tile: 6 x 2 accumulators, two vectors of `B` and one of `A` fill the sixteen registers of AVX2.
 const ROWS: usize = 6;
 /// Widest panel of any instruction set, in values.
-const PANEL: usize = 16;
+const PANEL: usize = 32;
 
-dispatched! {
+dispatched_wide! {
     fn small(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, into: Into) = small_body
 }
 
@@ -330,6 +331,7 @@ impl Tile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::dispatched;
     use crate::reference::{assert_close, normals};
     use proptest::prelude::*;
 
@@ -347,18 +349,24 @@ mod tests {
         truth
     }
 
-    /// All three implementations against the sum of products in `f64`: 2e-6 of the largest entry.
+    dispatched! {
+        fn narrow(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, into: Into) = small_body
+    }
+
+    /// All implementations against the sum of products in `f64`: 2e-6 of the largest entry.
     fn check(m: usize, k: usize, n: usize, turned_a: bool, turned_b: bool, into: Into) {
         let (left, right) = (normals(1, "a", m * k, 1.0), normals(2, "b", k * n, 1.0));
         let old = normals(3, "c", m * n, 1.0);
         let a = if turned_a { Matrix::new(&left, k, m).transposed() } else { Matrix::new(&left, m, k) };
         let b = if turned_b { Matrix::new(&right, n, k).transposed() } else { Matrix::new(&right, k, n) };
         let truth = naive(&old, a, b, into);
-        for run in [small, large, small_body::<f32>] {
+        let [wide, half, ..] = [small, narrow, large, small_body::<f32>].map(|run| {
             let mut c = old.clone();
             run(&mut c, n, a, b, into);
             assert_close(&c, &truth, 2e-6);
-        }
+            c
+        });
+        assert_eq!(wide, half, "the same bytes at any width");
     }
 
     proptest! {
