@@ -1,7 +1,7 @@
 //! Training steps and evaluations of one batch.
 
 use learn::{AdamW, Recipe, Schedule, State, Trainer, train};
-use models::{Config, Head, Inputs, Model, Tokens, Workspace, bert};
+use models::{Config, Head, Inputs, Model, Precision, Tokens, Workspace, bert};
 use random::Stream;
 use serde_json::json;
 use tasks::{Batch, Encoded, LabelledBatch};
@@ -16,8 +16,16 @@ const BATCH: usize = 32;
 const SHAPES: [(usize, usize, usize); 5] =
     [(128, 2, 2), (256, 4, 4), (384, 6, 12), (512, 4, 8), (768, 12, 12)];
 
+/// What meets what: the name of the pair, our precision, and the rival's way.
+pub(crate) const PAIRS: [(&str, Precision, &str); 4] = [
+    ("eager", Precision::F32, "eager"),
+    ("compile", Precision::F32, "compile"),
+    ("bf16", Precision::Bf16, "bf16"),
+    ("bf16x3 to eager", Precision::Bf16x3, "eager"),
+];
+
 /// A BERT classifier of two labels.
-pub(crate) fn classifier(hidden: usize, layers: usize, heads: usize) -> Model {
+pub(crate) fn classifier(hidden: usize, layers: usize, heads: usize, precision: Precision) -> Model {
     let config = bert::Config {
         vocab_size: VOCABULARY,
         hidden_size: hidden,
@@ -28,7 +36,8 @@ pub(crate) fn classifier(hidden: usize, layers: usize, heads: usize) -> Model {
         attention_probs_dropout_prob: 0.0,
         ..bert::Config::default()
     };
-    Model::new(Config::Bert(config), Head::Classification { labels: 2 }).expect("a valid shape")
+    let model = Model::new(Config::Bert(config), Head::Classification { labels: 2 });
+    model.and_then(|model| model.with_precision(precision)).expect("a valid shape")
 }
 
 /// Random tokens in sequences of these lengths.
@@ -48,18 +57,18 @@ pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize, filter: &str)
     for (hidden, layers, heads) in SHAPES {
         for length in [16, 64, 128] {
             for work in ["train", "evaluate"] {
-                for precision in ["eager", "compile", "bf16"] {
+                for (pair, precision, rivals) in PAIRS {
                     let name = format!(
-                        "{work} H{hidden} L{layers}, {BATCH} x {length}, {threads} thread(s), {precision}"
+                        "{work} H{hidden} L{layers}, {BATCH} x {length}, {threads} thread(s), {pair}"
                     );
                     if !name.contains(filter) {
                         continue;
                     }
                     let setup = json!({
                         "work": work, "hidden": hidden, "layers": layers, "heads": heads, "vocab": VOCABULARY,
-                        "batch": BATCH, "length": length, "threads": threads, "precision": precision,
+                        "batch": BATCH, "length": length, "threads": threads, "precision": rivals,
                     });
-                    let model = classifier(hidden, layers, heads);
+                    let model = classifier(hidden, layers, heads, precision);
                     let pairs = rival.prepare(&setup).and_then(|()| match work {
                         "train" => training(&model, length, threads, turns, rival),
                         _ => evaluation(&model, length, turns, rival),
@@ -100,7 +109,7 @@ fn training(
 
 /// Two steps, for what they take of memory.
 pub(crate) fn train_once(hidden: usize, layers: usize, heads: usize, length: usize) {
-    let model = classifier(hidden, layers, heads);
+    let model = classifier(hidden, layers, heads, Precision::F32);
     let mut run = Training::new(&model, length, None);
     run.step();
     run.step();

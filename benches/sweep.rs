@@ -6,7 +6,7 @@ use weights::{Weights, interpolate};
 
 use crate::pairs::Pairs;
 use crate::rival::Rival;
-use crate::step::{classifier, tokens};
+use crate::step::{PAIRS, classifier, tokens};
 
 /// Examples that each point is scored on.
 const EXAMPLES: usize = 256;
@@ -39,13 +39,13 @@ pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize) -> Result<(),
     let lengths = lengths()?;
     let mean = lengths.iter().sum::<usize>() as f64 / lengths.len() as f64;
     for (hidden, layers, heads) in [(128, 2, 2), (256, 4, 4), (384, 6, 12)] {
-        for precision in ["eager", "bf16"] {
+        for (pair, precision, rivals) in PAIRS.into_iter().filter(|pair| pair.0 != "compile") {
             let setup = json!({
                 "work": "sweep", "hidden": hidden, "layers": layers, "heads": heads, "vocab": 30_522,
-                "batch": BATCH, "lengths": lengths, "threads": threads, "precision": precision,
+                "batch": BATCH, "lengths": lengths, "threads": threads, "precision": rivals,
             });
             rival.prepare(&setup)?;
-            let model = classifier(hidden, layers, heads);
+            let model = classifier(hidden, layers, heads, precision);
             let (a, b) = (model.init(0), model.init(1));
             let mut between = Weights::zeros(std::sync::Arc::clone(a.layout()));
             let examples = tokens(&lengths);
@@ -55,9 +55,8 @@ pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize) -> Result<(),
                 scorer.logits(&model, &between.values, &examples).expect("tokens in range");
             };
             let pairs = Pairs::take(turns, 1, point, |n| rival.run(n))?;
-            let name = format!(
-                "sweep H{hidden} L{layers}, {EXAMPLES} QQP pairs, mean length {mean:.0}, {precision}"
-            );
+            let name =
+                format!("sweep H{hidden} L{layers}, {EXAMPLES} QQP pairs, mean length {mean:.0}, {pair}");
             println!("{}", pairs.line(&name));
         }
     }

@@ -38,6 +38,12 @@ pub enum Error {
         /// The head.
         head: &'static str,
     },
+    /// A precision that the family does not know.
+    #[error("a model of type `{model_type}` is computed in f32 only")]
+    Precision {
+        /// The family.
+        model_type: &'static str,
+    },
     /// Inputs or targets of another kind than the model's.
     #[error("a model of type `{model_type}` with a {head} head does not take {found}")]
     Kind {

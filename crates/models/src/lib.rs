@@ -33,5 +33,6 @@ pub use config::{Config, Head};
 pub use error::Error;
 pub use inputs::{Dropout, Inputs, Targets, Tokens};
 pub use kernels::cross_entropy::Tally;
+pub use kernels::matmul::Precision;
 pub use model::{Model, Workspace};
 pub use start::Draw;

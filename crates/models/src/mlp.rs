@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use kernels::matmul::Into;
+use kernels::matmul::{Into, Precision};
 use kernels::{cross_entropy, linear, relu};
 use serde::{Deserialize, Serialize};
 use weights::Layout;
@@ -127,9 +127,9 @@ impl Mlp {
             let y = rest[0].room(n * layer.outputs);
             let (weight, bias) = (&values[layer.weight.clone()], &values[layer.bias.clone()]);
             if i + 1 == self.layers.len() {
-                linear::forward_with_bias(y, x, weight, bias, layer.inputs);
+                linear::forward_with_bias(y, x, weight, bias, layer.inputs, Precision::F32);
             } else {
-                linear::forward(y, x, weight, layer.inputs);
+                linear::forward(y, x, weight, layer.inputs, Precision::F32);
                 relu::forward(y, bias);
             }
         }
@@ -175,10 +175,17 @@ impl Mlp {
         for (i, layer) in self.layers.iter().enumerate().rev() {
             let x = if i == 0 { inputs } else { outputs[i - 1].get(n * layer.inputs) };
             let d = dy.get(n * layer.outputs);
-            linear::weight_gradient(&mut gradient[layer.weight.clone()], d, x, layer.inputs);
+            linear::weight_gradient(&mut gradient[layer.weight.clone()], d, x, layer.inputs, Precision::F32);
             if i > 0 {
                 let dx = next.room(n * layer.inputs);
-                linear::input_gradient(dx, d, &values[layer.weight.clone()], layer.inputs, Into::Overwrite);
+                linear::input_gradient(
+                    dx,
+                    d,
+                    &values[layer.weight.clone()],
+                    layer.inputs,
+                    Precision::F32,
+                    Into::Overwrite,
+                );
                 relu::backward(dx, x, &mut gradient[self.layers[i - 1].bias.clone()]);
                 std::mem::swap(dy, next);
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kernels::matmul::Precision;
 use weights::{Layout, Weights};
 
 use crate::{Config, Draw, Dropout, Error, Head, Inputs, Tally, Targets, bert, decoder, inputs, mlp, start};
@@ -49,6 +50,21 @@ impl Model {
             Config::Mlp(config) => Family::Mlp(mlp::Mlp::new(config, head, &mut layout)?),
         };
         Ok(Self { config, head, layout: Arc::new(layout), family })
+    }
+
+    /// The same model whose products are computed in another precision: those of the blocks and of a language head.
+    /// Parameters, everything else and the sums of the products stay `f32`.
+    ///
+    /// # Errors
+    /// [`Error::Precision`] if the family computes in `f32` alone.
+    pub fn with_precision(mut self, precision: Precision) -> Result<Self, Error> {
+        match &mut self.family {
+            Family::Bert(bert) => bert.set_precision(precision),
+            Family::Decoder(decoder) => decoder.set_precision(precision),
+            Family::Mlp(_) if precision == Precision::F32 => {}
+            Family::Mlp(_) => return Err(Error::Precision { model_type: self.config.model_type() }),
+        }
+        Ok(self)
     }
 
     /// The shape of the body.

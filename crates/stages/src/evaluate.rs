@@ -12,6 +12,7 @@ use tasks::Metric;
 use weights::Weights;
 
 use crate::checkpoint;
+use crate::precision::Precision;
 use crate::rows::{EffectRow, PredictionRow, ScoreRow};
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::task_inputs::{self, EncodedExamples, TaskInputs};
@@ -36,6 +37,10 @@ pub struct Evaluate {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
+    /// What products of matrices are computed in
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    #[serde(skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
     /// Whether the labels of a split pool, as the task's manifest says
     #[arg(skip)]
     #[serde(skip)]
@@ -79,7 +84,7 @@ impl Stage for Evaluate {
         let task = TaskInputs::load(work)?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
         let max_length = checkpoint::max_length(&config, self.max_length);
-        let model = checkpoint::classifier(config, task.outputs())?;
+        let model = checkpoint::classifier(config, task.outputs(), self.precision)?;
         let weights = checkpoint::weights(session, work.input("model")?, &model)?;
         let mut examiner = Examiner { model: &model, weights: &weights, scorer: Scorer::default() };
 

@@ -16,6 +16,7 @@ use tasks::Masking;
 use tasks::corpus::{self, Objective};
 
 use crate::data_files::{self, Place};
+use crate::precision::Precision;
 use crate::rows::{GaugedRow, LadderPoint};
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::{checkpoint, pretrain};
@@ -48,6 +49,10 @@ pub struct Gauge {
     /// Tokens of a segment [default: 128, or what the model can take]
     #[arg(long)]
     pub max_length: Option<usize>,
+    /// What products of matrices are computed in
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    #[serde(skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
     /// Number of the pretraining run, by which tables tell ladders apart
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,7 +111,7 @@ impl Stage for Gauge {
             Config::Decoder(_) => (Head::CausalLanguage, Objective::Causal),
             _ => (Head::MaskedLanguage, Objective::Masked(Masking::BERT)),
         };
-        let model = Model::new(config, head)?;
+        let model = Model::new(config, head)?.with_precision(self.precision.into())?;
         let text = self.text(work, length, objective)?;
         let progress = LadderPoint::read(&work.bytes("progress")?)?;
 

@@ -15,6 +15,7 @@ use weights::{Weights, distance, interpolate};
 
 use crate::checkpoint;
 use crate::group::{self, Group};
+use crate::precision::Precision;
 use crate::rows::{PairRow, PathRow};
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::task_inputs::{self, EncodedExamples, TaskInputs};
@@ -40,6 +41,10 @@ pub struct Interpolate {
     /// Points on each line, both ends included
     #[arg(long, default_value_t = 11)]
     pub points: usize,
+    /// What products of matrices are computed in
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    #[serde(skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
     /// Whether the labels of a split pool, as the task's manifest says
     #[arg(skip)]
     #[serde(skip)]
@@ -83,7 +88,7 @@ impl Stage for Interpolate {
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let session = work.session;
         let task = TaskInputs::load(work)?;
-        let group = Group::load(work, task.outputs())?;
+        let group = Group::load(work, task.outputs(), self.precision)?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
         let max_length = checkpoint::max_length(&group.config, None);
         let splits: Result<Vec<EncodedExamples>, Failure> = self

@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod finetune;
 pub mod gauge;
 pub mod interpolate;
+pub mod precision;
 pub mod prepare;
 pub mod pretrain;
 #[cfg(feature = "report")]

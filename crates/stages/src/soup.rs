@@ -11,6 +11,7 @@ use weights::{Stored, Weights, soups};
 
 use crate::checkpoint;
 use crate::group::{self, Group};
+use crate::precision::Precision;
 use crate::rows::MemberRow;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::task_inputs::{self, TaskInputs};
@@ -65,6 +66,10 @@ pub struct Soup {
     /// Let failed runs into the soup
     #[arg(long)]
     pub keep_failed: bool,
+    /// What products of matrices are computed in where models are scored
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    #[serde(skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
 }
 
 impl Stage for Soup {
@@ -130,7 +135,7 @@ fn average(work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
     let members = work.recipe.inputs.get("model").cloned().unwrap_or_default();
     let task = TaskInputs::load(work)?;
     let config = checkpoint::config(session, work.input("config")?)?;
-    let model = checkpoint::classifier(config, task.outputs())?;
+    let model = checkpoint::classifier(config, task.outputs(), Precision::F32)?;
     let mut files = Vec::with_capacity(members.len());
     for member in &members {
         let file = session.bytes(member)?;
@@ -172,7 +177,7 @@ impl Soup {
     /// Publishes the mean of the models that held-out accuracy keeps.
     fn select(&self, work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
         let task = TaskInputs::load(work)?;
-        let group = Group::load(work, task.outputs())?;
+        let group = Group::load(work, task.outputs(), self.precision)?;
         let encoder = checkpoint::encoder(work.session, work.input("tokenizer").ok())?;
         let held_out = task.encoded(&encoder, "split.val", checkpoint::max_length(&group.config, None))?;
         let mut scorer = Scorer::default();

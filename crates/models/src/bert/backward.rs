@@ -69,12 +69,32 @@ impl Bert {
         let d_branch =
             self.end_block_backward(values, ends, activated, f, drop, d, branch, gradient, &buffers.output);
         let d_inner = inner.room(n_rows * f);
-        linear::input_gradient(d_inner, d_branch, &values[places.output.weight.clone()], f, Into::Overwrite);
+        linear::input_gradient(
+            d_inner,
+            d_branch,
+            &values[places.output.weight.clone()],
+            f,
+            self.precision,
+            Into::Overwrite,
+        );
         let derivative = buffers.derivative.get(n_rows * f);
         gelu::backward(d_inner, derivative, &mut gradient[places.intermediate.bias.clone()]);
         let middle = buffers.attention.out.get(n_rows * h);
-        linear::weight_gradient(&mut gradient[places.intermediate.weight.clone()], d_inner, middle, h);
-        linear::input_gradient(d, d_inner, &values[places.intermediate.weight.clone()], h, Into::Add);
+        linear::weight_gradient(
+            &mut gradient[places.intermediate.weight.clone()],
+            d_inner,
+            middle,
+            h,
+            self.precision,
+        );
+        linear::input_gradient(
+            d,
+            d_inner,
+            &values[places.intermediate.weight.clone()],
+            h,
+            self.precision,
+            Into::Add,
+        );
 
         // Attention block.
         let drop = site_mask(site::attention_output(layer), self.config.attention_output_dropout());
@@ -84,7 +104,7 @@ impl Bert {
             self.end_block_backward(values, ends, context, h, drop, d, branch, gradient, &buffers.attention);
         let d_context = inner.room(n_rows * h);
         let weight = &values[places.attention_output.weight.clone()];
-        linear::input_gradient(d_context, d_branch, weight, h, Into::Overwrite);
+        linear::input_gradient(d_context, d_branch, weight, h, self.precision, Into::Overwrite);
         let spans = self.spans(is_last, &extent);
         let (heads, n_packed) = if is_last {
             (Heads::split(count, size, n_rows), (n_rows + 2 * n) * h)
@@ -109,20 +129,20 @@ impl Bert {
         if is_last {
             let (d_queries, d_rest) = d_packed.split_at(n_rows * h);
             let (d_query_weight, d_rest_weight) = d_weight.split_at_mut(h * h);
-            linear::weight_gradient(d_query_weight, d_queries, gathered.get(n_rows * h), h);
-            linear::weight_gradient(d_rest_weight, d_rest, x, h);
+            linear::weight_gradient(d_query_weight, d_queries, gathered.get(n_rows * h), h, self.precision);
+            linear::weight_gradient(d_rest_weight, d_rest, x, h, self.precision);
             let (d_query_bias, d_rest_bias) = gradient[places.attention.bias.clone()].split_at_mut(h);
             linear::bias_gradient(d_query_bias, d_queries);
             linear::bias_gradient(d_rest_bias, d_rest);
-            linear::input_gradient(d, d_queries, &weight[..h * h], h, Into::Add);
+            linear::input_gradient(d, d_queries, &weight[..h * h], h, self.precision, Into::Add);
             let d_all = all.room(n * h);
-            linear::input_gradient(d_all, d_rest, &weight[h * h..], h, Into::Overwrite);
+            linear::input_gradient(d_all, d_rest, &weight[h * h..], h, self.precision, Into::Overwrite);
             rows::scatter_add(d_all, d, extent.wanted, h);
             std::mem::swap(stream, all);
         } else {
-            linear::weight_gradient(d_weight, d_packed, x, h);
+            linear::weight_gradient(d_weight, d_packed, x, h, self.precision);
             linear::bias_gradient(&mut gradient[places.attention.bias.clone()], d_packed);
-            linear::input_gradient(d, d_packed, weight, h, Into::Add);
+            linear::input_gradient(d, d_packed, weight, h, self.precision, Into::Add);
         }
     }
 
@@ -154,7 +174,7 @@ impl Bert {
             }
         };
         linear::bias_gradient(&mut gradient[dense.bias.clone()], d_branch);
-        linear::weight_gradient(&mut gradient[dense.weight.clone()], d_branch, x, inputs);
+        linear::weight_gradient(&mut gradient[dense.weight.clone()], d_branch, x, inputs, self.precision);
         d_branch
     }
 

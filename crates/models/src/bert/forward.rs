@@ -110,11 +110,11 @@ impl Bert {
             let wanted = gathered.room(n_rows * h);
             rows::gather(wanted, x, extent.wanted, h);
             let (queries, rest) = buffers.packed.room((n_rows + 2 * n) * h).split_at_mut(n_rows * h);
-            linear::forward_with_bias(queries, wanted, &weight[..h * h], &bias[..h], h);
-            linear::forward_with_bias(rest, x, &weight[h * h..], &bias[h..], h);
+            linear::forward_with_bias(queries, wanted, &weight[..h * h], &bias[..h], h, self.precision);
+            linear::forward_with_bias(rest, x, &weight[h * h..], &bias[h..], h, self.precision);
             (Heads::split(count, size, n_rows), &*wanted)
         } else {
-            linear::forward_with_bias(buffers.packed.room(3 * n * h), x, weight, bias, h);
+            linear::forward_with_bias(buffers.packed.room(3 * n * h), x, weight, bias, h, self.precision);
             (Heads::fused(count, size), x)
         };
         let spans = self.spans(is_last, &extent);
@@ -143,11 +143,11 @@ impl Bert {
             (&values[places.intermediate.weight.clone()], &values[places.intermediate.bias.clone()]);
         if mode == Mode::Training {
             let derivative = buffers.derivative.room(n_rows * f);
-            linear::forward(derivative, middle, weight, h);
+            linear::forward(derivative, middle, weight, h, self.precision);
             gelu::forward_and_derivative(derivative, bias, buffers.activated.room(n_rows * f));
         } else {
             let activated = buffers.activated.room(n_rows * f);
-            linear::forward(activated, middle, weight, h);
+            linear::forward(activated, middle, weight, h, self.precision);
             gelu::forward(activated, bias);
         }
 
@@ -169,7 +169,7 @@ impl Bert {
     ) {
         let h = self.config.hidden_size;
         let branch = buffers.normalised.room(residual.len());
-        linear::forward(branch, x, &values[dense.weight.clone()], inputs);
+        linear::forward(branch, x, &values[dense.weight.clone()], inputs, self.precision);
         let mut bias = Some(&values[dense.bias.clone()]);
         if let Some(mask) = drop {
             // The bias is dropped with the rest.

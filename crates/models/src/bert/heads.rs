@@ -2,7 +2,7 @@
 
 use kernels::dropout::Mask;
 use kernels::layer_norm::{self, Addends};
-use kernels::matmul::Into;
+use kernels::matmul::{Into, Precision};
 use kernels::{cross_entropy, gelu, linear, relu, tanh};
 
 use super::buffers::{Buffers, HeadBuffers, mask, site};
@@ -131,7 +131,7 @@ impl Bert {
             }
         };
         let pooled = first.room(n * h);
-        linear::forward(pooled, input, &values[pooler.weight.clone()], h);
+        linear::forward(pooled, input, &values[pooler.weight.clone()], h, Precision::F32);
         match self.config.variant.rectifies() {
             true => relu::forward(pooled, &values[pooler.bias.clone()]),
             false => tanh::forward(pooled, &values[pooler.bias.clone()]),
@@ -146,7 +146,7 @@ impl Bert {
             }
         };
         let (weight, bias) = (&values[classifier.weight.clone()], &values[classifier.bias.clone()]);
-        linear::forward_with_bias(logits.room(n * labels), features, weight, bias, h);
+        linear::forward_with_bias(logits.room(n * labels), features, weight, bias, h, Precision::F32);
     }
 
     /// Given the gradient of the logits in their place, leaves that of the hidden states.
@@ -171,9 +171,22 @@ impl Bert {
         let features = if mask.is_some() { head.second.get(n * h) } else { pooled };
         let d_logits = head.logits.get(n * classifier.bias.len());
         linear::bias_gradient(&mut gradient[classifier.bias.clone()], d_logits);
-        linear::weight_gradient(&mut gradient[classifier.weight.clone()], d_logits, features, h);
+        linear::weight_gradient(
+            &mut gradient[classifier.weight.clone()],
+            d_logits,
+            features,
+            h,
+            Precision::F32,
+        );
         let d_pooled = gradients.branch.room(n * h);
-        linear::input_gradient(d_pooled, d_logits, &values[classifier.weight.clone()], h, Into::Overwrite);
+        linear::input_gradient(
+            d_pooled,
+            d_logits,
+            &values[classifier.weight.clone()],
+            h,
+            Precision::F32,
+            Into::Overwrite,
+        );
         if let Some(mask) = mask {
             mask.apply(d_pooled, h);
         }
@@ -183,9 +196,16 @@ impl Bert {
             tanh::backward(d_pooled, pooled);
             linear::bias_gradient(&mut gradient[pooler.bias.clone()], d_pooled);
         }
-        linear::weight_gradient(&mut gradient[pooler.weight.clone()], d_pooled, input, h);
+        linear::weight_gradient(&mut gradient[pooler.weight.clone()], d_pooled, input, h, Precision::F32);
         let d = gradients.stream.room(n * h);
-        linear::input_gradient(d, d_pooled, &values[pooler.weight.clone()], h, Into::Overwrite);
+        linear::input_gradient(
+            d,
+            d_pooled,
+            &values[pooler.weight.clone()],
+            h,
+            Precision::F32,
+            Into::Overwrite,
+        );
         if let Some(mask) = features_mask {
             mask.apply(d, h);
         }
@@ -198,7 +218,7 @@ impl Bert {
         let Buffers { layers, head, .. } = buffers;
         let hidden = self.hidden(n, mode, layers);
         let derivative = head.first.room(n * h);
-        linear::forward(derivative, hidden, &values[transform.weight.clone()], h);
+        linear::forward(derivative, hidden, &values[transform.weight.clone()], h, self.precision);
         // GELU's output goes straight to where LayerNorm leaves its normalised values.
         let activated = head.norm.normalised.room(n * h);
         gelu::forward_and_derivative(derivative, &values[transform.bias.clone()], activated);
@@ -219,7 +239,7 @@ impl Bert {
         let mut tally = Tally::default();
         for (labels, features) in labels.chunks(self.block()).zip(features.chunks(self.block() * h)) {
             let logits = head.logits.room(labels.len() * v);
-            linear::forward_with_bias(logits, features, words, bias, h);
+            linear::forward_with_bias(logits, features, words, bias, h, self.precision);
             tally += cross_entropy::forward(logits, labels, v);
         }
         tally
@@ -244,20 +264,33 @@ impl Bert {
         let blocks = labels.chunks(self.block()).zip(features.chunks(self.block() * h));
         for ((labels, features), d) in blocks.zip(d.chunks_mut(self.block() * h)) {
             let logits = head.logits.room(labels.len() * v);
-            linear::forward_with_bias(logits, features, words, decoder_bias, h);
+            linear::forward_with_bias(logits, features, words, decoder_bias, h, self.precision);
             tally += cross_entropy::forward_backward(logits, labels, v, scale);
             linear::bias_gradient(&mut gradient[bias.clone()], logits);
-            linear::weight_gradient(&mut gradient[self.embeddings.words.clone()], logits, features, h);
-            linear::input_gradient(d, logits, words, h, Into::Overwrite);
+            linear::weight_gradient(
+                &mut gradient[self.embeddings.words.clone()],
+                logits,
+                features,
+                h,
+                self.precision,
+            );
+            linear::input_gradient(d, logits, words, h, self.precision, Into::Overwrite);
         }
         let (normalised, reciprocals) = (head.norm.normalised.get(n * h), head.norm.reciprocals.get(n));
         let (d_weight, d_bias) = norm.split_mut(gradient);
         layer_norm::backward(d, normalised, reciprocals, norm.split(values).0, d_weight, d_bias);
         gelu::backward(d, head.first.get(n * h), &mut gradient[transform.bias.clone()]);
         let hidden = self.hidden(n, Mode::Training, layers);
-        linear::weight_gradient(&mut gradient[transform.weight.clone()], d, hidden, h);
+        linear::weight_gradient(&mut gradient[transform.weight.clone()], d, hidden, h, self.precision);
         let stream = gradients.stream.room(n * h);
-        linear::input_gradient(stream, d, &values[transform.weight.clone()], h, Into::Overwrite);
+        linear::input_gradient(
+            stream,
+            d,
+            &values[transform.weight.clone()],
+            h,
+            self.precision,
+            Into::Overwrite,
+        );
         tally
     }
 }

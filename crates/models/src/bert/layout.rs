@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use kernels::matmul::Precision;
 use weights::Layout;
 
 use super::Config;
@@ -16,6 +17,8 @@ pub(crate) struct Bert {
     pub(super) embeddings: Embeddings,
     pub(super) layers: Vec<Layer>,
     pub(super) head: HeadPlaces,
+    /// Of the products of the blocks and of the language head.
+    pub(super) precision: Precision,
 }
 
 /// An affine map `[outputs, inputs]` and its bias.
@@ -127,7 +130,12 @@ impl Bert {
                 return Err(Error::Head { model_type, head: head.name() });
             }
         };
-        Ok(Self { config: config.clone(), embeddings, layers, head })
+        Ok(Self { config: config.clone(), embeddings, layers, head, precision: Precision::F32 })
+    }
+
+    /// Sets what the products of the blocks and of the language head are computed in.
+    pub(crate) fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use kernels::attention::{Heads, Sight};
+use kernels::matmul::Precision;
 use kernels::rotary;
 use weights::Layout;
 
@@ -105,6 +106,20 @@ impl Decoder {
             is_classifier: matches!(head, Head::Classification { .. }),
             frequencies: rotary::frequencies(config.rope_theta, config.rotated()),
         })
+    }
+
+    /// Sets what the products of the blocks and of the language head are computed in.
+    pub(crate) fn set_precision(&mut self, precision: Precision) {
+        for layer in &mut self.layers {
+            for map in
+                [&mut layer.attention, &mut layer.attention_output, &mut layer.inner, &mut layer.output]
+            {
+                map.precision = precision;
+            }
+        }
+        if !self.is_classifier {
+            self.head.precision = precision;
+        }
     }
 
     /// How a layer's queries, keys and values lie in memory, and how they meet.

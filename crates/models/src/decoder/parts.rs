@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use kernels::layer_norm::{self, Addends, Affine};
-use kernels::matmul::Into;
+use kernels::matmul::{Into, Precision};
 use kernels::{conv1d, linear, rms_norm, rows};
 use weights::Layout;
 
@@ -17,6 +17,7 @@ pub(super) struct Map {
     pub(super) outputs: usize,
     /// Whether the weight is `[in, out]`.
     is_transposed: bool,
+    pub(super) precision: Precision,
 }
 
 impl Map {
@@ -39,18 +40,18 @@ impl Map {
         let biases = names.iter().filter(|_| has_biases);
         let bias = biases.map(|(name, n)| layout.push(format!("{name}.bias"), &[*n])).fold(0..0, &mut join);
         let outputs = names.iter().map(|(_, outputs)| outputs).sum();
-        Self { weight, bias, inputs, outputs, is_transposed }
+        Self { weight, bias, inputs, outputs, is_transposed, precision: Precision::F32 }
     }
 
     /// A matrix `[outputs, inputs]` that lies there already.
     pub(super) fn at(weight: Range<usize>, outputs: usize, inputs: usize) -> Self {
-        Self { weight, bias: 0..0, inputs, outputs, is_transposed: false }
+        Self { weight, bias: 0..0, inputs, outputs, is_transposed: false, precision: Precision::F32 }
     }
 
     /// The product, without the bias.
     pub(super) fn product(&self, values: &[f32], x: &[f32], y: &mut [f32]) {
         let forward = if self.is_transposed { conv1d::forward } else { linear::forward };
-        forward(y, x, &values[self.weight.clone()], self.inputs);
+        forward(y, x, &values[self.weight.clone()], self.inputs, self.precision);
     }
 
     pub(super) fn forward(&self, values: &[f32], x: &[f32], y: &mut [f32]) {
@@ -80,13 +81,13 @@ impl Map {
     ) {
         let (input_gradient, weight_gradient) = match self.is_transposed {
             true => (
-                conv1d::input_gradient as fn(&mut _, &_, &_, _, _),
-                conv1d::weight_gradient as fn(&mut _, &_, &_, _),
+                conv1d::input_gradient as fn(&mut _, &_, &_, _, _, _),
+                conv1d::weight_gradient as fn(&mut _, &_, &_, _, _),
             ),
             false => (linear::input_gradient as _, linear::weight_gradient as _),
         };
-        weight_gradient(&mut gradient[self.weight.clone()], dy, x, self.inputs);
-        input_gradient(dx, dy, &values[self.weight.clone()], self.inputs, Into::Overwrite);
+        weight_gradient(&mut gradient[self.weight.clone()], dy, x, self.inputs, self.precision);
+        input_gradient(dx, dy, &values[self.weight.clone()], self.inputs, self.precision, Into::Overwrite);
     }
 
     /// As [`Map::product_backward`], and adds the gradient of the bias.
