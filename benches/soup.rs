@@ -23,7 +23,7 @@ pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize) -> Result<(),
     let folder = tempfile::tempdir_in(here).map_err(|error| error.to_string())?;
     let store = Store::open(folder.path()).map_err(|error| error.to_string())?;
     // Width and layers of all-MiniLM-L6-v2: 22.7 million parameters.
-    let model = classifier(384, 6, 12);
+    let model = classifier(384, 6, 12, models::Precision::F32);
     let mut members = Vec::new();
     for seed in 0..MEMBERS {
         members.push(store.put(&model.init(seed).to_safetensors()).map_err(|error| error.to_string())?);

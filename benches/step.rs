@@ -1,7 +1,7 @@
 //! Training steps and evaluations of one batch.
 
-use learn::{AdamW, Recipe, Schedule, State, Trainer, train};
-use models::{Config, Head, Inputs, Model, Precision, Tokens, Workspace, bert};
+use learn::{AdamW, Recipe, Schedule, Scorer, State, Trainer, train};
+use models::{Config, Head, Model, Precision, bert};
 use random::Stream;
 use serde_json::json;
 use tasks::{Batch, Encoded, LabelledBatch};
@@ -164,14 +164,11 @@ impl<'a> Training<'a> {
 }
 
 fn evaluation(model: &Model, length: usize, turns: usize, rival: &mut Rival) -> Result<Pairs, String> {
-    let weights = model.init(0);
-    let Encoded::Tokens { ids, types, starts } = tokens(&[length; BATCH]) else {
-        return Err("tokens were asked for".into());
-    };
-    let mut workspace = Workspace::default();
+    let (weights, examples) = (model.init(0), tokens(&[length; BATCH]));
+    let mut scorer = Scorer::default();
     let batch = || {
-        let inputs = Inputs::Tokens(Tokens { ids: &ids, types: &types, starts: &starts });
-        assert_eq!(model.logits(&weights.values, &inputs, &mut workspace).len(), 2 * BATCH);
+        let logits = scorer.logits(model, &weights.values, &examples).expect("tokens in range");
+        assert_eq!(logits.len(), 2 * BATCH);
     };
     Pairs::take(turns, 3 * repeats(model, length), batch, |n| rival.run(n))
 }

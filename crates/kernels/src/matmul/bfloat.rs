@@ -56,8 +56,11 @@ mod avx512 {
 
     /// Inner dimension at a time: a panel of `B` takes half of a 32 KiB first-level cache.
     const DEPTH: usize = 256;
-    /// Columns of `B` that are packed at a time: half a megabyte.
+    /// Columns of `B` that are packed at a time, in all parts: half a megabyte.
     const WIDTH: usize = 1024;
+    /// Rows of `A` that are packed at a time, in all parts: a quarter of a megabyte, so that both stay in a second-level
+    /// cache of one.
+    const HEIGHT: usize = 40 * ROWS;
     /// Columns of a tile, two vectors.
     const COLUMNS: usize = 32;
     /// Rows of a tile: 12 x 2 sums, two vectors of `B` and one of `A` leave a few of 32 registers.
@@ -96,49 +99,52 @@ mod avx512 {
             }
         }
         let parts = if precision == Precision::Bf16x3 { 2 } else { 1 };
+        let (height, width) = (HEIGHT / parts, WIDTH / parts);
+        let by_rows = a.column_stride == 1;
         PACKED.with_borrow_mut(|(packed_a, packed_b)| {
-            let by_rows = a.column_stride == 1;
-            let tiles = m.div_ceil(ROWS);
-            let a_part = tiles * ROWS * ROW_STRIDE;
-            let b_part = WIDTH.min(n.next_multiple_of(COLUMNS)) * (DEPTH / 2);
+            let a_part = height.min(m.next_multiple_of(ROWS)) * ROW_STRIDE;
+            let b_part = width.min(n.next_multiple_of(COLUMNS)) * (DEPTH / 2);
             // Grown once and not cleared: what a tile reads was written for it.
             packed_a.resize(packed_a.len().max(parts * a_part), 0);
             packed_b.resize(packed_b.len().max(parts * b_part), 0);
             for from in (0..k).step_by(DEPTH) {
                 let depth = DEPTH.min(k - from);
                 let add = from > 0 || into == Into::Add;
-                // SAFETY: the block `[m, depth]` lies in `a`, and the buffer has room for `parts` copies of it.
-                unsafe {
-                    if by_rows {
-                        pack_rows(packed_a, a_part, parts, a, from, depth);
-                    } else {
-                        pack_columns(packed_a, a_part, parts, a, from, depth);
-                    }
-                }
-                for first in (0..n).step_by(WIDTH) {
-                    let columns = WIDTH.min(n - first);
+                for first_column in (0..n).step_by(width) {
+                    let columns = width.min(n - first_column);
                     // SAFETY: the block `[depth, columns]` lies in `b`, and the buffer has room for it.
-                    unsafe { pack_b(packed_b, b_part, parts, b, from, depth, first, columns) };
-                    for column in (0..columns).step_by(COLUMNS) {
-                        for tile in 0..tiles {
-                            let row = tile * ROWS;
-                            let place = Place {
-                                // SAFETY: row and column lie in `c`.
-                                c: unsafe { c.as_mut_ptr().add(row * c_stride + first + column) },
-                                stride: c_stride,
-                                rows: ROWS.min(m - row),
-                                columns: COLUMNS.min(columns - column),
-                                add,
-                            };
-                            let pairs = depth.div_ceil(2);
-                            let b = &packed_b[column * (DEPTH / 2)..];
-                            let a = &packed_a[row * ROW_STRIDE..];
-                            // SAFETY: `pairs` of a tile's rows and of a panel's columns were packed in each part.
-                            unsafe {
-                                if by_rows {
-                                    multiply::<ROW_STRIDE, 1>(a, a_part, b, b_part, parts, pairs, place);
-                                } else {
-                                    multiply::<1, ROWS>(a, a_part, b, b_part, parts, pairs, place);
+                    unsafe { pack_b(packed_b, b_part, parts, b, from, depth, first_column, columns) };
+                    for first_row in (0..m).step_by(height) {
+                        let rows = height.min(m - first_row);
+                        let a = Matrix { values: &a.values[first_row * a.row_stride..], rows, ..a };
+                        // SAFETY: the block `[rows, depth]` lies in `a`, and the buffer has room for it.
+                        unsafe {
+                            match by_rows {
+                                true => pack_rows(packed_a, a_part, parts, a, from, depth),
+                                false => pack_columns(packed_a, a_part, parts, a, from, depth),
+                            }
+                        }
+                        for column in (0..columns).step_by(COLUMNS) {
+                            for row in (0..rows).step_by(ROWS) {
+                                let at = (first_row + row) * c_stride + first_column + column;
+                                let place = Place {
+                                    // SAFETY: row and column lie in `c`.
+                                    c: unsafe { c.as_mut_ptr().add(at) },
+                                    stride: c_stride,
+                                    rows: ROWS.min(rows - row),
+                                    columns: COLUMNS.min(columns - column),
+                                    add,
+                                };
+                                let pairs = depth.div_ceil(2);
+                                let (a, b) =
+                                    (&packed_a[row * ROW_STRIDE..], &packed_b[column * (DEPTH / 2)..]);
+                                // SAFETY: `pairs` of a tile's rows and of a panel's columns were packed in each part.
+                                unsafe {
+                                    if by_rows {
+                                        multiply::<ROW_STRIDE, 1>(a, a_part, b, b_part, parts, pairs, place);
+                                    } else {
+                                        multiply::<1, ROWS>(a, a_part, b, b_part, parts, pairs, place);
+                                    }
                                 }
                             }
                         }
