@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use weights::{Layout, Weights};
 
-use crate::{Config, Draw, Dropout, Error, Head, Inputs, Tally, Targets, bert, decoder, inputs, mlp, start};
+use crate::{
+    Config, Draw, Dropout, Error, Head, Inputs, Tally, Targets, bert, decoder, inputs, mlp, start, t5,
+};
 
 /// A configuration with a head: the table of its parameters, and what they compute.
 #[derive(Clone, Debug)]
@@ -19,6 +21,7 @@ pub struct Model {
 enum Family {
     Bert(Box<bert::Bert>),
     Decoder(Box<decoder::Decoder>),
+    T5(Box<t5::T5>),
     Mlp(mlp::Mlp),
 }
 
@@ -27,6 +30,7 @@ enum Family {
 pub struct Workspace {
     bert: bert::Buffers,
     decoder: decoder::Buffers,
+    t5: t5::Buffers,
     mlp: mlp::Buffers,
 }
 
@@ -46,6 +50,7 @@ impl Model {
             Config::Decoder(config) => {
                 Family::Decoder(Box::new(decoder::Decoder::new(config, head, &mut layout)?))
             }
+            Config::T5(config) => Family::T5(Box::new(t5::T5::new(config, head, &mut layout)?)),
             Config::Mlp(config) => Family::Mlp(mlp::Mlp::new(config, head, &mut layout)?),
         };
         Ok(Self { config, head, layout: Arc::new(layout), family })
@@ -149,6 +154,9 @@ impl Model {
                 let buffers = &mut workspace.decoder;
                 decoder.loss_and_gradient(values, tokens, targets, dropout, scale, gradient, buffers)
             }
+            (Family::T5(t5), Inputs::Tokens(tokens)) => {
+                t5.loss_and_gradient(values, tokens, targets, dropout, scale, gradient, &mut workspace.t5)
+            }
             (Family::Mlp(mlp), Inputs::Dense { values: inputs, .. }) => {
                 mlp.loss_and_gradient(values, inputs, targets, scale, gradient, &mut workspace.mlp)
             }
@@ -175,6 +183,7 @@ impl Model {
             (Family::Decoder(decoder), Inputs::Tokens(tokens)) => {
                 decoder.losses(values, tokens, targets, &mut workspace.decoder)
             }
+            (Family::T5(t5), Inputs::Tokens(tokens)) => t5.losses(values, tokens, targets, &mut workspace.t5),
             (Family::Mlp(mlp), Inputs::Dense { values: inputs, .. }) => {
                 mlp.losses(values, inputs, targets, &mut workspace.mlp)
             }
@@ -197,7 +206,8 @@ impl Model {
         self.losses(values, inputs, &Targets::MaskedTokens { rows, labels }, workspace)
     }
 
-    /// Logits `[B, labels]` of a classifier, or `[B, words]` of a causal language model for what follows each sequence.
+    /// Logits `[B, labels]` of a classifier, or `[B, words]` of a causal language model for what follows each sequence and
+    /// of a model from sequence to sequence for what the other one begins with.
     ///
     /// # Panics
     /// As [`Model::loss_and_gradient`], and if the head is that of a masked language model.
@@ -209,6 +219,7 @@ impl Model {
             (Family::Decoder(decoder), Inputs::Tokens(tokens)) => {
                 decoder.logits(values, tokens, &mut workspace.decoder)
             }
+            (Family::T5(t5), Inputs::Tokens(tokens)) => t5.logits(values, tokens, &mut workspace.t5),
             (Family::Mlp(mlp), Inputs::Dense { values: inputs, .. }) => {
                 mlp.logits(values, inputs, &mut workspace.mlp)
             }
@@ -221,6 +232,7 @@ impl Model {
         match &self.config {
             Config::Bert(config) => config.initial(name),
             Config::Decoder(config) => config.initial(name, shape),
+            Config::T5(config) => config.initial(name, shape),
             Config::Mlp(_) => mlp::initial(shape),
         }
     }
