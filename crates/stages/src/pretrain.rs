@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
-use learn::{AdamW, Recipe, Schedule, Scope, Scorer, State, Trainer, masked_tally, train};
+use learn::{AdamW, Recipe, Schedule, Scope, Scorer, State, Trainer, masked_tally, sequence_tally, train};
 use models::{Config, Head, Model, Tally, bert, decoder, mlp};
 use serde::{Deserialize, Serialize};
 use store::Media;
@@ -254,7 +254,7 @@ impl Stage for Pretrain {
             }
             let object =
                 work.publish(checkpoint_role(rung), Media::Safetensors, &state.weights.to_safetensors())?;
-            let tally = held_out_tally(&model, &state, &held_out)?;
+            let tally = tally(&model, &state.weights.values, &held_out)?;
             ladder.push(LadderRow {
                 step: rung,
                 tokens: state.seen,
@@ -379,11 +379,16 @@ fn save(work: &Work<'_>, state: &State, ladder: &[LadderRow]) -> Result<(), Fail
     Ok(())
 }
 
-fn held_out_tally(model: &Model, state: &State, held_out: &Batch) -> Result<Tally, Failure> {
+/// What a model loses on held-out examples by its own objective.
+///
+/// # Errors
+/// [`Failure::Learn`] if the model refuses them.
+pub(crate) fn tally(model: &Model, values: &[f32], held_out: &Batch) -> Result<Tally, Failure> {
     match held_out {
-        Batch::Masked(text) => Ok(masked_tally(model, &state.weights.values, text)?),
+        Batch::Masked(text) => Ok(masked_tally(model, values, text)?),
+        Batch::Sequences(pairs) => Ok(sequence_tally(model, values, pairs)?),
         Batch::Labelled(examples) => {
-            let logits = Scorer::default().logits(model, &state.weights.values, &examples.inputs)?;
+            let logits = Scorer::default().logits(model, values, &examples.inputs)?;
             let labels = &examples.labels;
             let scores = measures::scores::scores(&logits, labels);
             Ok(Tally {
