@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 use learn::{AdamW, Recipe, Schedule, Scope, Scorer, State, Trainer, masked_tally, sequence_tally, train};
-use models::{Config, Head, Model, Tally, bert, decoder, mlp};
+use models::{Config, Head, Model, Tally, bert, decoder, mlp, t5};
 use serde::{Deserialize, Serialize};
 use store::Media;
 use tasks::corpus::{self, Objective};
-use tasks::{Batch, Masking, Source as Text, glyphs, roles};
+use tasks::{Batch, Corruption, Masking, Source as Text, glyphs, roles};
 
 use crate::checkpoint;
 use crate::rows::LadderRow;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
+
+/// Standard deviation of initial weights where nothing is said.
+const INITIALIZER_RANGE: f64 = 0.1;
 
 /// Steps between two saves of the state that lets a killed run go on.
 const SAVE_EVERY: u64 = 500;
@@ -25,7 +28,7 @@ pub enum World {
     Roles,
     /// Images of digits with a cue that means nothing, classification
     Glyphs,
-    /// Real text made ready by `samebasin prepare corpus`, masked-token or next-token prediction
+    /// Real text made ready by `samebasin prepare corpus`; what is predicted is the family's to say
     Corpus,
 }
 
@@ -41,6 +44,8 @@ pub enum Family {
     GptNeox,
     /// The same with rotary positions, RMSNorm and SwiGLU
     Llama,
+    /// An encoder and a decoder that tells spans dropped from the text; needs a corpus with --sentinels
+    T5,
 }
 
 impl Family {
@@ -51,7 +56,7 @@ impl Family {
 
     fn decoder(self) -> Option<decoder::Variant> {
         match self {
-            Self::Bert => None,
+            Self::Bert | Self::T5 => None,
             Self::Gpt2 => Some(decoder::Variant::Gpt2),
             Self::GptNeox => Some(decoder::Variant::GptNeoX),
             Self::Llama => Some(decoder::Variant::Llama),
@@ -127,7 +132,7 @@ pub struct Pretrain {
     #[arg(long, default_value_t = 16)]
     pub positions: usize,
     /// Standard deviation of the initial weights
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = INITIALIZER_RANGE)]
     pub initializer_range: f64,
     /// Dropout probability, in pretraining and as the default of fine-tuning
     #[arg(long, default_value_t = 0.0)]
@@ -180,6 +185,12 @@ impl Stage for Pretrain {
         if !self.family.is_bert() && self.world != World::Corpus {
             return Err(Failure::Usage("--family goes with --world corpus".into()));
         }
+        if self.family == Family::T5 && self.initializer_range != INITIALIZER_RANGE {
+            let reason = "a T5's initial weights have deviations that follow from its shape";
+            return Err(Failure::Usage(format!(
+                "--initializer-range does not go with --family t5: {reason}"
+            )));
+        }
         if self.batch == 0 {
             return Err(Failure::Usage("--batch must be at least 1".into()));
         }
@@ -204,6 +215,7 @@ impl Stage for Pretrain {
             World::Roles => (roles::VERSION, bert::VERSION),
             World::Glyphs => (glyphs::VERSION, mlp::VERSION),
             World::Corpus if self.family.is_bert() => (corpus::VERSION, bert::VERSION),
+            World::Corpus if self.family == Family::T5 => (corpus::VERSION, t5::VERSION),
             World::Corpus => (corpus::VERSION, decoder::VERSION),
         };
         BTreeMap::from([
@@ -288,6 +300,7 @@ impl Pretrain {
                 let held_out = corpus::Text::from_parquet(&work.bytes("held-out")?)?;
                 let objective = match self.family {
                     Family::Bert => Objective::Masked(Masking::BERT),
+                    Family::T5 => Objective::Spans(Corruption::T5),
                     _ => Objective::Causal,
                 };
                 let source = corpus::Source::new(train, held_out, &tokenizer, self.positions, objective)?;
@@ -323,6 +336,9 @@ impl Pretrain {
                     config.set_dropout(self.dropout);
                     return Ok(Model::new(Config::Decoder(config), Head::CausalLanguage)?);
                 }
+                if self.family == Family::T5 {
+                    return self.t5(tokenizer.unwrap_or_default(), vocabulary, intermediate);
+                }
                 let config = bert::Config {
                     vocab_size: vocabulary,
                     hidden_size: self.hidden,
@@ -338,6 +354,27 @@ impl Pretrain {
                 Ok(Model::new(Config::Bert(config), Head::MaskedLanguage)?)
             }
         }
+    }
+
+    /// A T5 of this shape, both of whose stacks have so many layers.
+    fn t5(&self, tokenizer: &[u8], vocab_size: usize, d_ff: usize) -> Result<Model, Failure> {
+        let pad_token_id = tasks::token_id(tokenizer, &["<pad>", "[PAD]"])?;
+        let mut config = t5::Config {
+            vocab_size,
+            d_model: self.hidden,
+            d_kv: self.hidden / self.heads.max(1),
+            d_ff,
+            num_layers: self.layers,
+            num_decoder_layers: self.layers,
+            num_heads: self.heads,
+            n_positions: self.positions,
+            pad_token_id,
+            eos_token_id: tasks::token_id(tokenizer, &["</s>", "[SEP]"])?.unwrap_or_default(),
+            decoder_start_token_id: pad_token_id.unwrap_or_default(),
+            ..t5::Config::default()
+        };
+        config.set_dropout(self.dropout);
+        Ok(Model::new(Config::T5(config), Head::SequenceToSequence)?)
     }
 
     fn recipe(&self) -> Recipe {

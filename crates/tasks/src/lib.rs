@@ -26,7 +26,7 @@ mod task;
 mod tokenizer_file;
 
 pub use corruption::{Corruption, SequencePairs};
-pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, vocabulary_size};
+pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, token_id, vocabulary_size};
 pub use error::Error;
 pub use examples::{Content, Examples};
 pub use form::Form;

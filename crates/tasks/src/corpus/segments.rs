@@ -160,7 +160,7 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{tokenize, train_tokenizer};
+    use super::super::{tokenize, train_tokenizer, train_tokenizer_with_sentinels};
     use super::*;
     use crate::golden;
 
@@ -243,6 +243,45 @@ mod tests {
         for (&row, &label) in batch.rows.iter().zip(&batch.labels) {
             assert_eq!(batch.ids[row as usize + 1], label);
         }
+    }
+
+    /// Every token of the text is told once, in what is left of a segment or behind a sentinel.
+    #[test]
+    fn spans_are_dropped_from_the_whole_text() {
+        let texts =
+            ["the cat sat on the mat and the dog sat on the cat. ".repeat(40), "a dog\n\na cat".into()];
+        let json = train_tokenizer_with_sentinels(&texts, 60, 3).unwrap();
+        let text = tokenize(json.as_bytes(), &texts).unwrap();
+        let spans = Objective::Spans(Corruption::T5);
+        let new = |length| Source::new(text.clone(), text.clone(), json.as_bytes(), length, spans);
+        let source = new(40).unwrap();
+        let pairs = |batch: Batch| {
+            let Batch::Sequences(pairs) = batch else { panic!("{batch:?}") };
+            pairs
+        };
+        let held_out = pairs(source.held_out());
+        assert_eq!(held_out, pairs(source.held_out()));
+        assert!(held_out.starts.windows(2).all(|span| span[1] - span[0] <= 40), "{:?}", held_out.starts);
+        // Sentinels come from the top of the vocabulary, and `[SEP]` ends sequences.
+        let top = crate::vocabulary_size(json.as_bytes()).unwrap() as u32 - 1;
+        assert_eq!(crate::token_id(json.as_bytes(), &["<extra_id_0>"]).unwrap(), Some(top));
+        let is_text = |id: &&u32| **id < top - 2 && **id != 3;
+        let told = held_out.ids.iter().chain(&held_out.target_ids).filter(is_text).count();
+        assert_eq!(told, text.tokens.len());
+        let dropped = held_out.target_ids.iter().filter(is_text).count();
+        assert!((dropped as f64 / told as f64 - 0.15).abs() < 0.02, "{dropped} of {told}");
+
+        let batch = pairs(source.batch(0, 3, 16));
+        assert_eq!(batch, pairs(source.batch(0, 3, 16)));
+        assert_ne!(batch, pairs(source.batch(0, 4, 16)));
+        assert_eq!((batch.starts.len(), batch.target_starts.len()), (17, 17));
+        assert_eq!(golden::hash(format!("{batch:?}").as_bytes()), 15_547_612_656_954_429_406);
+
+        // Of more tokens, more spans would be dropped than there are sentinels.
+        let error = new(100).unwrap_err().to_string();
+        assert!(error.contains("it has 3 sentinels") && error.contains("needs 5"), "{error}");
+        let plain = train_tokenizer(&texts, 60).unwrap();
+        assert!(Source::new(text.clone(), text.clone(), plain.as_bytes(), 40, spans).is_err());
     }
 
     /// If this changes, the corpus's `VERSION` must rise.
