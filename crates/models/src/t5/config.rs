@@ -98,6 +98,8 @@ impl Config {
         check_size("num_layers", self.num_layers)?;
         check_size("num_decoder_layers", self.num_decoder_layers)?;
         check_size("num_heads", self.num_heads)?;
+        // The width of all heads together, so that products of it stay in range as well.
+        check_size("num_heads", self.num_heads.saturating_mul(self.d_kv))?;
         check_size("n_positions", self.n_positions)?;
         check_size("relative_attention_num_buckets", self.relative_attention_num_buckets)?;
         check_size("relative_attention_max_distance", self.relative_attention_max_distance)?;
