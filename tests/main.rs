@@ -13,6 +13,7 @@
 //! | `minilm` | a published model computes what transformers computes, and is fine-tuned |
 //! | `olah` | an independent mirror serves what `fetch` asks for |
 //! | `published` | a study of published checkpoints goes from the hub to the report |
+//! | `t5` | an encoder with a decoder is gauged, pretrained, fine-tuned and compared as the others are |
 //! | `command_line` | help, dry runs, exit codes and JSON are what scripts rely on |
 
 mod harness;
@@ -31,3 +32,4 @@ mod olah;
 mod published;
 mod races;
 mod study;
+mod t5;

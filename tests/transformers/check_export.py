@@ -17,7 +17,10 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 def main():
     folder, predictions, run, split_file = sys.argv[1:]
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=f"{folder}/tokenizer.json", pad_token="[PAD]")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=f"{folder}/tokenizer.json")
+    tokenizer.pad_token = "[PAD]" if "[PAD]" in tokenizer.get_vocab() else "<pad>"
+    if model.config.is_encoder_decoder:
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
     examples = polars.read_parquet(split_file).head(64)
     ours = polars.read_parquet(predictions)
     if "run" in ours.columns:

@@ -1,12 +1,12 @@
-"""Makes the fixtures that hold samebasin's encoders and decoders to PyTorch transformers.
+"""Makes the fixtures that hold samebasin's encoders, decoders and T5 to PyTorch transformers.
 
     pip install torch transformers
     python tests/transformers/make_fixtures.py [FAMILY ...]
 
 Writes a folder for each family: config.json, model.safetensors (a tiny random sequence classifier, its norms and
-biases moved off their defaults so that each of them counts), mlm.safetensors (a language model of the same shape, masked
-or causal), the gradients of both, and expected.json: packed inputs, logits, losses, and mean losses under dropout, which
-tell where units are dropped.
+biases moved off their defaults so that each of them counts), mlm.safetensors (a language model of the same shape, masked,
+causal or from sequence to sequence), the gradients of both, and expected.json: packed inputs, logits, losses, and mean
+losses under dropout, which tell where units are dropped.
 """
 
 import json
@@ -37,7 +37,11 @@ from transformers import (
     RobertaConfig,
     RobertaForMaskedLM,
     RobertaForSequenceClassification,
+    T5Config,
+    T5ForConditionalGeneration,
+    T5ForSequenceClassification,
 )
+from transformers.models.t5.modeling_t5 import T5Attention
 
 HERE = pathlib.Path(__file__).parent
 IGNORED = -100
@@ -77,6 +81,8 @@ def mean_under_dropout(model, **inputs):
             module.p = DROPPED
         if hasattr(module, "attention_dropout"):
             module.attention_dropout = DROPPED
+        if isinstance(module, T5Attention):
+            module.dropout = DROPPED
     model.train()
     inputs = {name: torch.cat([value] * COPIES) for name, value in inputs.items()}
     with torch.no_grad():
@@ -130,6 +136,15 @@ def main():
     make("llama", llama, LlamaForSequenceClassification, LlamaForCausalLM)
     olmo2 = Olmo2Config(num_attention_heads=4, num_key_value_heads=2, rope_parameters=rotations, **shape)
     make("olmo2", olmo2, Olmo2ForSequenceClassification, Olmo2ForCausalLM)
+    # Heads that are narrower together than the stream, and distances beyond the largest that has a bias of its own.
+    shape = dict(
+        vocab_size=40, d_model=24, d_kv=6, d_ff=48, num_layers=2, num_heads=3, relative_attention_num_buckets=8,
+        relative_attention_max_distance=12, dropout_rate=0.0, num_labels=3, decoder_start_token_id=0,
+        attn_implementation="eager",
+    )
+    make_t5("t5", T5Config(**shape))
+    later = dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False, num_decoder_layers=3)
+    make_t5("t5_v1_1", T5Config(**shape, **later))
 
 
 def make(family, config, classifier_class, language_class):
@@ -138,7 +153,6 @@ def make(family, config, classifier_class, language_class):
     is_causal = config.model_type in ("gpt2", "gpt_neox", "llama", "olmo2")
     torch.manual_seed(0)
     out = HERE / family
-    out.mkdir(exist_ok=True)
     lengths = [5, 9, 3, 16]
     ids = [torch.randint(4, 40, (n,)) for n in lengths]
     if is_causal:
@@ -188,14 +202,78 @@ def make(family, config, classifier_class, language_class):
         "masked_loss": masked.loss.item(),
         "masked_log_probabilities": [masked.logits[place].log_softmax(-1).tolist() for place in chosen],
     }
+    write(out, expected, (classifier, classified), (mlm, restored))
+
+
+def write(out, expected, classified, restored):
+    """Writes both models with what is expected of them; after that they are changed."""
+    out.mkdir(exist_ok=True)
+    (classifier, classifier_inputs), (mlm, mlm_inputs) = classified, restored
     (out / "config.json").write_text(classifier.config.to_json_string())
     save_file(tensors(classifier), out / "model.safetensors", metadata={"format": "pt"})
     save_file(tensors(mlm), out / "mlm.safetensors", metadata={"format": "pt"})
     save_file(gradients(classifier), out / "model_gradients.safetensors", metadata={"format": "pt"})
     save_file(gradients(mlm), out / "mlm_gradients.safetensors", metadata={"format": "pt"})
-    expected["dropped_loss"] = mean_under_dropout(classifier, **classified)
-    expected["masked_dropped_loss"] = mean_under_dropout(mlm, **restored)
+    expected["dropped_loss"] = mean_under_dropout(classifier, **classifier_inputs)
+    expected["masked_dropped_loss"] = mean_under_dropout(mlm, **mlm_inputs)
     (out / "expected.json").write_text(json.dumps(expected) + "\n")
+
+
+def make_t5(family, config):
+    """Sequences are padded on the left and on the right by turns: positions are relative, and the padding is not seen."""
+    if sys.argv[1:] and family not in sys.argv[1:]:
+        return
+    torch.manual_seed(0)
+    lengths, target_lengths = [5, 9, 3, 16], [4, 1, 13, 6]
+    ids = [torch.randint(4, 40, (n,)) for n in lengths]
+    targets = [torch.randint(4, 40, (n,)) for n in target_lengths]
+    # Each sequence ends twice, as a pair does; one goes on behind its end.
+    for row, n in enumerate(lengths):
+        ids[row][n // 2] = config.eos_token_id
+        ids[row][n - 1 - (row == 1)] = config.eos_token_id
+    longest = max(lengths)
+    padded, mask = torch.zeros(4, longest, dtype=torch.long), torch.zeros(4, longest, dtype=torch.long)
+    for row, n in enumerate(lengths):
+        place = slice(0, n) if row % 2 == 0 else slice(longest - n, longest)
+        padded[row, place], mask[row, place] = ids[row], 1
+    labels = torch.tensor([0, 2, 1, 2])
+
+    classifier = T5ForSequenceClassification(config).eval()
+    disturb(classifier)
+    # The decoder's input begins with a token that is the padding: of what is padded on the left, the last piece of it.
+    classified = dict(input_ids=padded, attention_mask=mask, decoder_attention_mask=mask, labels=labels)
+    output = classifier(**classified)
+    output.loss.backward()
+
+    language = T5ForConditionalGeneration(config).eval()
+    if not config.scale_decoder_outputs:
+        # Transformers 5 ties the head whatever it is told, until it reads one that is another.
+        language.lm_head.weight = torch.nn.Parameter(torch.randn(40, 24))
+    disturb(language)
+    padded_targets = torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORED)
+    restored = dict(input_ids=padded, attention_mask=mask, labels=padded_targets)
+    told = language(**restored)
+    told.loss.backward()
+
+    def starts(lengths):
+        return [sum(lengths[:i]) for i in range(len(lengths) + 1)]
+
+    expected = {
+        "ids": torch.cat(ids).tolist(),
+        "types": [0] * sum(lengths),
+        "starts": starts(lengths),
+        "labels": labels.tolist(),
+        "logits": output.logits.tolist(),
+        "loss": output.loss.item(),
+        "masked_rows": [],
+        "masked_labels": torch.cat(targets).tolist(),
+        "target_starts": starts(target_lengths),
+        "masked_loss": told.loss.item(),
+        "masked_log_probabilities": [
+            told.logits[row, column].log_softmax(-1).tolist() for row, n in enumerate(target_lengths) for column in range(n)
+        ],
+    }
+    write(HERE / family, expected, (classifier, classified), (language, restored))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 //!
 //! Sequences lie back to back, without padding and so without a mask. Queries may be a subset of the tokens: where
 //! only some rows of the last layer are looked at, only they attend. Several heads of queries may share one of keys and
-//! values (Ainslie et al. 2023), and a token may see only itself and what comes before.
+//! values (Ainslie et al. 2023), and a token may see only itself and what comes before. Queries and keys may come from
+//! different sequences, and a [`Bias`] may be added to the scores by distance.
 
+mod bias;
 mod heads;
 
+pub use bias::Bias;
 use heads::padded;
 pub use heads::{Heads, Rows, Sight, Spans};
 
@@ -22,6 +25,23 @@ pub fn forward(
     packed: &[f32],
     heads: Heads,
     spans: Spans<'_>,
+    dropout: Option<Mask<'_>>,
+    probabilities: &mut [f32],
+    context: &mut [f32],
+    scratch: &mut Vec<f32>,
+) {
+    forward_biased(packed, heads, spans, None, dropout, probabilities, context, scratch);
+}
+
+/// As [`forward`], with `bias` added to the scores, after they are scaled.
+///
+/// # Panics
+/// If a buffer is too small, or a sequence longer than the bias knows.
+pub fn forward_biased(
+    packed: &[f32],
+    heads: Heads,
+    spans: Spans<'_>,
+    bias: Option<Bias<&[f32]>>,
     dropout: Option<Mask<'_>>,
     probabilities: &mut [f32],
     context: &mut [f32],
@@ -52,7 +72,12 @@ pub fn forward(
                 rows(heads.keys, shared, k, n).transposed(),
                 Into::Overwrite,
             );
-            softmax(p, n, heads.scale, heads.sight);
+            let mut scale = heads.scale;
+            if let Some(bias) = &bias {
+                bias.add(p, head, m, n, scale);
+                scale = 1.0;
+            }
+            softmax(p, n, scale, heads.sight);
             let dropped = drop_some(p, padded(n), dropout, q, head, heads.count, scratch);
             let weights = Matrix::strided(dropped.unwrap_or(p), m, n, padded(n));
             let to = &mut context[q * width + head * size..];
@@ -72,6 +97,24 @@ pub fn backward(
     packed: &[f32],
     heads: Heads,
     spans: Spans<'_>,
+    dropout: Option<Mask<'_>>,
+    probabilities: &[f32],
+    d_context: &[f32],
+    d_packed: &mut [f32],
+    scratch: &mut Vec<f32>,
+) {
+    backward_biased(packed, heads, spans, None, dropout, probabilities, d_context, d_packed, scratch);
+}
+
+/// As [`backward`], and adds the gradient of the bias, `dS` before it is scaled.
+///
+/// # Panics
+/// If a buffer is too small, or a sequence longer than the bias knows.
+pub fn backward_biased(
+    packed: &[f32],
+    heads: Heads,
+    spans: Spans<'_>,
+    mut d_bias: Option<Bias<&mut [f32]>>,
     dropout: Option<Mask<'_>>,
     probabilities: &[f32],
     d_context: &[f32],
@@ -115,7 +158,13 @@ pub fn backward(
                     mask.apply_to_row(field_row(mask, q + row, head, heads.count), scores);
                 }
             }
-            softmax_backward(scores, p, n, heads.scale);
+            match &mut d_bias {
+                None => softmax_backward(scores, p, n, heads.scale),
+                Some(d_bias) => {
+                    softmax_backward(scores, p, n, 1.0);
+                    d_bias.gather(scores, head, m, n, heads.scale);
+                }
+            }
             let scores = Matrix::strided(scores, m, n, padded(n));
             let to = &mut d_packed[place(heads.queries, head, q)..];
             product(to, heads.queries.stride, scores, rows(heads.keys, shared, k, n), Into::Overwrite);
@@ -216,11 +265,12 @@ mod tests {
     use crate::reference::{assert_close, differences, normals, wide};
     use proptest::prelude::*;
 
-    /// Attention one number at a time; `multiplier` is dropout's.
+    /// Attention one number at a time; `bias` is by head and distance, `multiplier` is dropout's.
     fn naive(
         packed: &[f64],
         heads: Heads,
         spans: Spans<'_>,
+        bias: &dyn Fn(usize, isize) -> f64,
         multiplier: &dyn Fn(usize, usize, usize) -> f64,
     ) -> Vec<f64> {
         let (size, width) = (heads.size, heads.count * heads.size);
@@ -236,7 +286,9 @@ mod tests {
                     let e: Vec<f64> = (k..k + seen)
                         .map(|j| {
                             let pair = |d| at(heads.queries, head, i, d) * at(heads.keys, shared, j, d);
-                            ((0..size).map(pair).sum::<f64>() * f64::from(heads.scale)).exp()
+                            let distance = (j - k) as isize - (i - q) as isize;
+                            let score = (0..size).map(pair).sum::<f64>() * f64::from(heads.scale);
+                            (score + bias(head, distance)).exp()
                         })
                         .collect();
                     let sum: f64 = e.iter().sum();
@@ -251,15 +303,59 @@ mod tests {
         out
     }
 
-    fn check(lengths: &[u32], queries: &[u32], heads: Heads, probability: f32) {
-        let offsets = |lengths: &[u32]| {
-            let mut all = vec![0];
-            all.extend(lengths.iter().scan(0, |sum, n| {
-                *sum += n;
-                Some(*sum)
-            }));
-            all
+    fn offsets(lengths: &[u32]) -> Vec<u32> {
+        let mut all = vec![0];
+        all.extend(lengths.iter().scan(0, |sum, n| {
+            *sum += n;
+            Some(*sum)
+        }));
+        all
+    }
+
+    /// Value, gradient and gradient of the bias, with queries and keys of different sequences.
+    fn check_biased(pairs: &[(u32, u32)], heads: Heads, probability: f32) {
+        let (queries, lengths): (Vec<u32>, Vec<u32>) = pairs.iter().copied().unzip();
+        let (query_spans, keys) = (offsets(&queries), offsets(&lengths));
+        let spans = Spans { queries: &query_spans, keys: &keys };
+        let (m, tokens) = (*query_spans.last().unwrap() as usize, *keys.last().unwrap() as usize);
+        let (count, longest) = (heads.count, queries.iter().chain(&lengths).max().copied().unwrap() as usize);
+        let packed = normals(5, "packed", (m * count + 2 * tokens * heads.shared) * heads.size, 1.0);
+        let d_context = normals(5, "d_context", m * count * heads.size, 1.0);
+        let values = normals(5, "bias", count * Bias::<&[f32]>::width(longest), 1.0);
+        let dropout = (probability > 0.0).then(|| Mask::new(8, probability));
+        let multiplier = |row: usize, head: usize, j: usize| {
+            dropout.map_or(1.0, |mask| {
+                let mut ones = vec![1.0; j + 1];
+                mask.apply_to_row((row * count + head) as u64, &mut ones);
+                f64::from(ones[j])
+            })
         };
+        let run = |packed: &[f64], values: &[f64]| {
+            let bias = |head: usize, distance: isize| {
+                values[head * (2 * longest - 1) + (distance + longest as isize - 1) as usize]
+            };
+            naive(packed, heads, spans, &bias, &multiplier)
+        };
+        let mut probabilities = vec![f32::NAN; spans.probabilities(count)];
+        let (mut context, mut scratch) = (vec![f32::NAN; d_context.len()], Vec::new());
+        let bias = Some(Bias { values: values.as_slice(), longest });
+        forward_biased(&packed, heads, spans, bias, dropout, &mut probabilities, &mut context, &mut scratch);
+        assert_close(&context, &run(&wide(&packed), &wide(&values)), 2e-6);
+
+        // What stands in the bias's gradient is added to.
+        let (mut d_packed, mut d_values) = (vec![f32::NAN; packed.len()], vec![1.0; values.len()]);
+        let d_bias = Some(Bias { values: d_values.as_mut_slice(), longest });
+        let (d, p) = (&d_context, &probabilities);
+        backward_biased(&packed, heads, spans, d_bias, dropout, p, d, &mut d_packed, &mut scratch);
+        let loss = |out: Vec<f64>| -> f64 { out.iter().zip(d).map(|(o, &d)| o * f64::from(d)).sum() };
+        let truth = differences(&wide(&packed), |packed| loss(run(packed, &wide(&values))));
+        assert_close(&d_packed, &truth, 5e-6);
+        let mut truth = differences(&wide(&values), |values| loss(run(&wide(&packed), values)));
+        truth.iter_mut().for_each(|d| *d += 1.0);
+        assert_close(&d_values, &truth, 5e-6);
+    }
+
+    fn check(lengths: &[u32], queries: &[u32], heads: Heads, probability: f32) {
         let (keys, query_spans) = (offsets(lengths), offsets(queries));
         let spans = Spans { queries: &query_spans, keys: &keys };
         let (m, tokens) = (*query_spans.last().unwrap() as usize, *keys.last().unwrap() as usize);
@@ -280,12 +376,12 @@ mod tests {
         let mut probabilities = vec![f32::NAN; spans.probabilities(count)];
         let (mut context, mut scratch) = (vec![f32::NAN; m * width], Vec::new());
         forward(&packed, heads, spans, dropout, &mut probabilities, &mut context, &mut scratch);
-        assert_close(&context, &naive(&wide(&packed), heads, spans, &multiplier), 2e-6);
+        assert_close(&context, &naive(&wide(&packed), heads, spans, &|_, _| 0.0, &multiplier), 2e-6);
 
         let mut d_packed = vec![f32::NAN; packed.len()];
         backward(&packed, heads, spans, dropout, &probabilities, &d_context, &mut d_packed, &mut scratch);
         let loss = |packed: &[f64]| -> f64 {
-            let out = naive(packed, heads, spans, &multiplier);
+            let out = naive(packed, heads, spans, &|_, _| 0.0, &multiplier);
             out.iter().zip(&d_context).map(|(o, &d)| o * f64::from(d)).sum()
         };
         assert_close(&d_packed, &differences(&wide(&packed), loss), 5e-6);
@@ -318,6 +414,24 @@ mod tests {
             };
             let heads = Heads { sight: Sight::Past, scale: 0.7 * heads.scale, ..heads };
             check(&lengths, &lengths, heads, if dropped { 0.3 } else { 0.0 });
+        }
+
+        #[test]
+        fn a_bias_by_distance_on_other_sequences(
+            pairs in prop::collection::vec((1_u32..7, 1_u32..12), 1..4),
+            size in 1_usize..10,
+            is_past: bool,
+            dropped: bool,
+        ) {
+            let probability = if dropped { 0.3 } else { 0.0 };
+            if is_past {
+                let pairs: Vec<(u32, u32)> = pairs.iter().map(|&(_, n)| (n, n)).collect();
+                let heads = Heads { sight: Sight::Past, scale: 1.0, ..Heads::fused(2, size) };
+                check_biased(&pairs, heads, probability);
+            } else {
+                let heads = Heads::split(2, size, pairs.iter().map(|&(m, _)| m).sum::<u32>() as usize);
+                check_biased(&pairs, heads, probability);
+            }
         }
 
         #[test]

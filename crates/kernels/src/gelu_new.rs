@@ -31,7 +31,7 @@ const CUBIC: f32 = 0.044_715;
 
 /// Value and derivative: `x s` and `s + x s (1 - s) 2 c (1 + 3 * 0.044715 x^2)`.
 #[inline(always)]
-fn value_and_derivative<V: Lanes>(x: V) -> (V, V) {
+pub(crate) fn value_and_derivative<V: Lanes>(x: V) -> (V, V) {
     let one = V::splat(1.0);
     let square = x * x;
     let e = exp(-(x * V::splat(SLOPE) * square.mul_add(V::splat(CUBIC), one)));

@@ -19,6 +19,7 @@ pub mod denormals;
 pub mod dropout;
 mod elementary;
 pub mod embedding;
+pub mod geglu;
 pub mod gelu;
 pub mod gelu_new;
 pub mod layer_norm;

@@ -22,6 +22,21 @@ pub fn backward(gradient: &mut [f32], output: &[f32], d_bias: &mut [f32]) {
     }
 }
 
+/// `max(values, 0)` in place.
+pub fn rectify(values: &mut [f32]) {
+    for value in values {
+        // NaN stays NaN.
+        *value = if *value < 0.0 { 0.0 } else { *value };
+    }
+}
+
+/// `gradient = 0` where `output` is 0.
+pub fn rectify_backward(gradient: &mut [f32], output: &[f32]) {
+    for (gradient, &output) in gradient.iter_mut().zip(output) {
+        *gradient = if output <= 0.0 { 0.0 } else { *gradient };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +52,11 @@ mod tests {
         let mut y = [f32::NAN];
         forward(&mut y, &[0.0]);
         assert!(y[0].is_nan());
+        let mut y = [-1.0, 2.0, f32::NAN];
+        rectify(&mut y);
+        assert!(y[..2] == [0.0, 2.0] && y[2].is_nan());
+        let mut gradient = [5.0, 6.0];
+        rectify_backward(&mut gradient, &y[..2]);
+        assert_eq!(gradient, [0.0, 6.0]);
     }
 }

@@ -102,7 +102,7 @@ fn shard_key(key: u64, shard: usize) -> u64 {
 /// Tokens (or dense examples) in a batch.
 pub(crate) fn size(batch: &Batch) -> usize {
     match BatchView::of(batch) {
-        BatchView::Tokens { ids, .. } => ids.len(),
+        BatchView::Tokens { ids, goal, .. } => ids.len() + goal.told(),
         BatchView::Dense { labels, .. } => labels.len(),
     }
 }
@@ -117,6 +117,14 @@ enum BatchView<'a> {
 enum Goal<'a> {
     Classes(&'a [u32]),
     Masked { rows: &'a [u32], labels: &'a [u32] },
+    Sequences { ids: &'a [u32], starts: &'a [u32] },
+}
+
+impl Goal<'_> {
+    /// Tokens of target sequences.
+    fn told(&self) -> usize {
+        if let Self::Sequences { ids, .. } = self { ids.len() } else { 0 }
+    }
 }
 
 impl<'a> BatchView<'a> {
@@ -127,6 +135,12 @@ impl<'a> BatchView<'a> {
                 types: &masked.types,
                 starts: &masked.starts,
                 goal: Goal::Masked { rows: &masked.rows, labels: &masked.labels },
+            },
+            Batch::Sequences(pairs) => Self::Tokens {
+                ids: &pairs.ids,
+                types: &pairs.types,
+                starts: &pairs.starts,
+                goal: Goal::Sequences { ids: &pairs.target_ids, starts: &pairs.target_starts },
             },
             Batch::Labelled(labelled) => match &labelled.inputs {
                 Encoded::Tokens { ids, types, starts } => {
@@ -141,7 +155,11 @@ impl<'a> BatchView<'a> {
 
     fn targets(&self) -> usize {
         match self {
-            Self::Tokens { goal: Goal::Masked { labels, .. } | Goal::Classes(labels), .. }
+            Self::Tokens {
+                goal:
+                    Goal::Masked { labels, .. } | Goal::Classes(labels) | Goal::Sequences { ids: labels, .. },
+                ..
+            }
             | Self::Dense { labels, .. } => labels.len(),
         }
     }
@@ -160,7 +178,9 @@ impl<'a> BatchView<'a> {
     fn shards(&self) -> Vec<std::ops::Range<usize>> {
         let choices = self.choices();
         let (examples, size, per_shard) = match self {
-            Self::Tokens { ids, starts, .. } => ((starts.len() - 1) / choices, ids.len(), SHARD_TOKENS),
+            Self::Tokens { ids, starts, goal, .. } => {
+                ((starts.len() - 1) / choices, ids.len() + goal.told(), SHARD_TOKENS)
+            }
             Self::Dense { labels, .. } => (labels.len(), labels.len(), SHARD_ROWS),
         };
         let count = size.div_ceil(per_shard).clamp(1, examples.max(1));
@@ -178,23 +198,30 @@ impl<'a> BatchView<'a> {
             Self::Tokens { ids, types, starts, goal } => {
                 let first = starts[examples.start];
                 let tokens = first as usize..starts[examples.end] as usize;
-                let (rows, labels) = match goal {
+                let from_own = |starts: &[u32], first: u32| -> Vec<u32> {
+                    starts[examples.start..=examples.end].iter().map(|start| start - first).collect()
+                };
+                let (places, labels) = match goal {
                     Goal::Classes(labels) => {
                         let choices = self.choices();
-                        (None, &labels[examples.start / choices..examples.end / choices])
+                        (Places::None, &labels[examples.start / choices..examples.end / choices])
+                    }
+                    Goal::Sequences { ids, starts } => {
+                        let (from, to) = (starts[examples.start], starts[examples.end]);
+                        (Places::Starts(from_own(starts, from)), &ids[from as usize..to as usize])
                     }
                     Goal::Masked { rows, labels } => {
                         let from = rows.partition_point(|&row| (row as usize) < tokens.start);
                         let to = rows.partition_point(|&row| (row as usize) < tokens.end);
                         let rows = rows[from..to].iter().map(|row| row - first).collect();
-                        (Some(rows), &labels[from..to])
+                        (Places::Rows(rows), &labels[from..to])
                     }
                 };
                 Part::Tokens {
                     ids: &ids[tokens.clone()],
                     types: &types[tokens],
-                    starts: starts[examples.start..=examples.end].iter().map(|start| start - first).collect(),
-                    rows,
+                    starts: from_own(starts, first),
+                    places,
                     labels,
                 }
             }
@@ -204,8 +231,18 @@ impl<'a> BatchView<'a> {
 
 /// One shard: its slices, and its indices counted from its own start.
 enum Part<'a> {
-    Tokens { ids: &'a [u32], types: &'a [u32], starts: Vec<u32>, rows: Option<Vec<u32>>, labels: &'a [u32] },
+    Tokens { ids: &'a [u32], types: &'a [u32], starts: Vec<u32>, places: Places, labels: &'a [u32] },
     Dense { values: &'a [f32], width: usize, labels: &'a [u32] },
+}
+
+/// Where labels belong.
+enum Places {
+    /// To an input each, or to several in a row.
+    None,
+    /// To these tokens.
+    Rows(Vec<u32>),
+    /// They are sequences, which start there.
+    Starts(Vec<u32>),
 }
 
 impl Part<'_> {
@@ -218,7 +255,10 @@ impl Part<'_> {
 
     fn targets(&self) -> Targets<'_> {
         match self {
-            Self::Tokens { rows: Some(rows), labels, .. } => Targets::MaskedTokens { rows, labels },
+            Self::Tokens { places: Places::Rows(rows), labels, .. } => Targets::MaskedTokens { rows, labels },
+            Self::Tokens { places: Places::Starts(starts), labels, .. } => {
+                Targets::Sequences { ids: labels, starts }
+            }
             Self::Tokens { labels, .. } | Self::Dense { labels, .. } => Targets::Classes(labels),
         }
     }

@@ -18,7 +18,7 @@ pub use gradient::Trainer;
 pub use optimiser::AdamW;
 pub use order::{Order, Shuffle};
 pub use schedule::Schedule;
-pub use scoring::{Scorer, masked_tally};
+pub use scoring::{Scorer, masked_tally, sequence_tally};
 pub use state::State;
 pub use training::{Progress, Recipe, Scope, train};
 

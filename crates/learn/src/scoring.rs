@@ -1,7 +1,7 @@
 //! Logits and losses of a model on many examples.
 
 use models::{Inputs, Model, Tally, Targets, Tokens, Workspace};
-use tasks::{Encoded, MaskedBatch};
+use tasks::{Encoded, MaskedBatch, SequencePairs};
 
 use crate::Error;
 
@@ -103,6 +103,38 @@ pub fn masked_tally(model: &Model, values: &[f32], text: &MaskedBatch) -> Result
             model.check(&part, Some(&Targets::MaskedTokens { rows: &rows, labels }))?;
             total += model.masked_losses(values, &part, &rows, labels, &mut workspace);
         }
+        first = last;
+    }
+    Ok(total)
+}
+
+/// Loss and accuracy of a model from sequence to sequence, token by token, on fixed pairs.
+///
+/// # Errors
+/// [`Error::Model`] if the model refuses the pairs.
+pub fn sequence_tally(model: &Model, values: &[f32], pairs: &SequencePairs) -> Result<Tally, Error> {
+    let _denormals = kernels::denormals::Guard::new();
+    let mut workspace = Workspace::default();
+    let mut total = Tally::default();
+    let (starts, target_starts) = (&pairs.starts, &pairs.target_starts);
+    let mut first = 0;
+    while first + 1 < starts.len() {
+        let size = |last: usize| starts[last] - starts[first] + target_starts[last] - target_starts[first];
+        let fits = |&last: &usize| size(last) as usize <= TILE_TOKENS;
+        let last = (first + 1..starts.len()).take_while(fits).last().unwrap_or(first + 1);
+        let span = |starts: &[u32]| starts[first] as usize..starts[last] as usize;
+        let from_own = |starts: &[u32]| -> Vec<u32> {
+            starts[first..=last].iter().map(|start| start - starts[first]).collect()
+        };
+        let (own, targets) = (from_own(starts), from_own(target_starts));
+        let part = Inputs::Tokens(Tokens {
+            ids: &pairs.ids[span(starts)],
+            types: &pairs.types[span(starts)],
+            starts: &own,
+        });
+        let targets = Targets::Sequences { ids: &pairs.target_ids[span(target_starts)], starts: &targets };
+        model.check(&part, Some(&targets))?;
+        total += model.losses(values, &part, &targets, &mut workspace);
         first = last;
     }
     Ok(total)

@@ -1,8 +1,10 @@
 //! What a training run promises: exact resumption, the same bytes on any number of threads, and a loss that falls.
 
-use learn::{AdamW, Error, Recipe, Schedule, Scope, Scorer, State, Trainer, masked_tally, train};
-use models::{Config, Head, Model, bert};
-use tasks::{Batch, Encoded, Source, roles};
+use learn::{
+    AdamW, Error, Recipe, Schedule, Scope, Scorer, State, Trainer, masked_tally, sequence_tally, train,
+};
+use models::{Config, Head, Inputs, Model, Targets, Tokens, Workspace, bert, t5};
+use tasks::{Batch, Encoded, SequencePairs, Source, roles};
 
 fn model(dropout: f64) -> Model {
     let config = bert::Config {
@@ -87,6 +89,60 @@ fn any_number_of_threads_gives_the_same_bytes() {
     for threads in [2, 3, 5] {
         assert!(of(threads) == one, "{threads} threads");
     }
+}
+
+/// Of pairs of sequences as well: shards are cut where both begin, and what is lost is the sum over all pairs.
+#[test]
+fn pairs_of_sequences_are_cut_at_their_ends() {
+    let config = t5::Config {
+        vocab_size: 53,
+        d_model: 16,
+        d_kv: 8,
+        d_ff: 32,
+        num_layers: 1,
+        num_decoder_layers: 2,
+        num_heads: 2,
+        ..t5::Config::default()
+    };
+    let model = Model::new(Config::T5(config), Head::SequenceToSequence).unwrap();
+    let values = model.init(0).values;
+    let mut pairs = SequencePairs { starts: vec![0], target_starts: vec![0], ..SequencePairs::default() };
+    for pair in 0..200_u32 {
+        pairs.ids.extend((0..5 + pair % 7).map(|i| (3 * i + pair) % 53));
+        pairs.target_ids.extend((0..1 + pair % 5).map(|i| (5 * i + pair) % 53));
+        pairs.starts.push(pairs.ids.len() as u32);
+        pairs.target_starts.push(pairs.target_ids.len() as u32);
+    }
+    pairs.types = vec![0; pairs.ids.len()];
+    assert!(pairs.ids.len() + pairs.target_ids.len() > 2_000, "several shards");
+
+    let inputs = Inputs::Tokens(Tokens { ids: &pairs.ids, types: &pairs.types, starts: &pairs.starts });
+    let targets = Targets::Sequences { ids: &pairs.target_ids, starts: &pairs.target_starts };
+    let whole = model.losses(&values, &inputs, &targets, &mut Workspace::default());
+    let tally = sequence_tally(&model, &values, &pairs).unwrap();
+    assert_eq!((tally.n, tally.correct), (pairs.target_ids.len() as u64, whole.correct));
+    assert!((tally.loss_sum / whole.loss_sum - 1.0).abs() < 1e-6, "{tally:?} is not {whole:?}");
+
+    let batch = Batch::Sequences(pairs.clone());
+    let gradient = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut trainer = Trainer::new(&model, (threads > 1).then_some(&pool));
+        let mut gradient = vec![0.0; values.len()];
+        let tally = trainer.gradient(&values, &batch, Some(7), &mut gradient).unwrap();
+        (tally, gradient.iter().map(|g| g.to_bits()).collect::<Vec<_>>())
+    };
+    let one = gradient(1);
+    assert_eq!(one.0.n, pairs.target_ids.len() as u64);
+    assert!([2, 3, 5].into_iter().all(|threads| gradient(threads) == one));
+    // Without dropout, the mean over all target tokens.
+    let mut ours = vec![0.0; values.len()];
+    Trainer::new(&model, None).gradient(&values, &batch, None, &mut ours).unwrap();
+    let (mut theirs, scale) = (vec![0.0; values.len()], 1.0 / pairs.target_ids.len() as f32);
+    let workspace = &mut Workspace::default();
+    model.loss_and_gradient(&values, &inputs, &targets, None, scale, &mut theirs, workspace);
+    let size = kernels::norm::norm(&theirs);
+    theirs.iter_mut().zip(&ours).for_each(|(theirs, ours)| *theirs -= ours);
+    assert!(kernels::norm::norm(&theirs) < 1e-5 * size, "{} of {size}", kernels::norm::norm(&theirs));
 }
 
 #[test]

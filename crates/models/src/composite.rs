@@ -28,9 +28,9 @@ impl Composite {
     /// The model with these values, which are in the order of its layout.
     ///
     /// # Errors
-    /// [`Error::Candle`], and [`Error::Unsupported`] for a decoder, which has no such form.
+    /// [`Error::Candle`], and [`Error::Unsupported`] for a decoder or a T5, which have no such form.
     pub fn new(model: &Model, values: &[f32], dtype: DType, device: &Device) -> Result<Self, Error> {
-        if let Config::Decoder(_) = model.config() {
+        if let Config::Decoder(_) | Config::T5(_) = model.config() {
             return Err(Error::Unsupported {
                 field: "model_type",
                 found: format!("`{}`", model.config().model_type()),
@@ -76,6 +76,7 @@ impl Composite {
                 (logits.reshape((labels.len(), width))?, labels)
             }
             Targets::MaskedTokens { rows, labels } => (self.masked_logits(inputs, rows, dropout)?, labels),
+            Targets::Sequences { .. } => panic!("no model here predicts sequences, which its check refuses"),
         };
         let labels = Tensor::from_slice(labels, labels.len(), &self.device)?.unsqueeze(1)?;
         let top = logits.max_keepdim(D::Minus1)?.detach();

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::decoder::{self, Variant};
-use crate::{Error, bert, mlp};
+use crate::{Error, bert, mlp, t5};
 
 /// The shape of a model's body.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +13,8 @@ pub enum Config {
     Bert(bert::Config),
     /// `model_type` "gpt2", "gpt_neox", "llama" or "olmo2".
     Decoder(decoder::Config),
+    /// `model_type` "t5".
+    T5(t5::Config),
     /// `model_type` "samebasin-mlp".
     Mlp(mlp::Config),
 }
@@ -24,6 +26,8 @@ pub enum Head {
     MaskedLanguage,
     /// The token after each.
     CausalLanguage,
+    /// Each token of another sequence, given those before it.
+    SequenceToSequence,
     /// One of a number of classes. A single one is a score, by which several inputs are compared.
     Classification {
         /// How many.
@@ -37,6 +41,7 @@ impl Head {
         match self {
             Self::MaskedLanguage => "masked-language",
             Self::CausalLanguage => "causal-language",
+            Self::SequenceToSequence => "sequence-to-sequence",
             Self::Classification { .. } => "classification",
         }
     }
@@ -51,6 +56,8 @@ impl Head {
         let architecture = stated.architectures.unwrap_or_default().into_iter().next().unwrap_or_default();
         if architecture.ends_with("ForMaskedLM") || architecture.ends_with("ForPreTraining") {
             Ok(Self::MaskedLanguage)
+        } else if architecture.ends_with("ForConditionalGeneration") || architecture == "T5WithLMHeadModel" {
+            Ok(Self::SequenceToSequence)
         } else if architecture.ends_with("ForCausalLM") || architecture.ends_with("LMHeadModel") {
             Ok(Self::CausalLanguage)
         } else if architecture.ends_with("ForSequenceClassification") || architecture == mlp::ARCHITECTURE {
@@ -60,7 +67,7 @@ impl Head {
             Err(Error::Unsupported {
                 field: "architectures",
                 found: format!("`{architecture}`"),
-                supported: "language models, masked or causal, and sequence classifiers",
+                supported: "language models, masked, causal or from sequence to sequence, and sequence classifiers",
             })
         }
     }
@@ -92,11 +99,12 @@ impl Config {
             Some("gpt_neox") => decoder(Variant::GptNeoX),
             Some("llama") => decoder(Variant::Llama),
             Some("olmo2") => decoder(Variant::Olmo2),
+            Some("t5") => Ok(Self::T5(t5::Config::from_json(text)?)),
             Some(mlp::MODEL_TYPE) => Ok(Self::Mlp(mlp::Config::from_json(text)?)),
             other => Err(Error::Unsupported {
                 field: "model_type",
                 found: other.map_or("missing".into(), |name| format!("`{name}`")),
-                supported: "`bert`, `roberta`, `distilbert`, `gpt2`, `gpt_neox`, `llama`, `olmo2` and `samebasin-mlp`",
+                supported: "`bert`, `roberta`, `distilbert`, `gpt2`, `gpt_neox`, `llama`, `olmo2`, `t5` and `samebasin-mlp`",
             }),
         }
     }
@@ -108,6 +116,7 @@ impl Config {
         match self {
             Self::Bert(config) => config.to_json(head, label_names),
             Self::Decoder(config) => config.to_json(head, label_names),
+            Self::T5(config) => config.to_json(head, label_names),
             Self::Mlp(config) => config.to_json(head, label_names),
         }
     }
@@ -118,6 +127,7 @@ impl Config {
         match self {
             Self::Bert(config) => config.variant.model_type(),
             Self::Decoder(config) => config.variant.model_type(),
+            Self::T5(_) => "t5",
             Self::Mlp(_) => mlp::MODEL_TYPE,
         }
     }
@@ -128,6 +138,7 @@ impl Config {
         match self {
             Self::Bert(_) => bert::VERSION,
             Self::Decoder(_) => decoder::VERSION,
+            Self::T5(_) => t5::VERSION,
             Self::Mlp(_) => mlp::VERSION,
         }
     }
@@ -140,6 +151,7 @@ impl Config {
         match self {
             Self::Bert(config) => config.check(),
             Self::Decoder(config) => config.check(),
+            Self::T5(config) => config.check(),
             Self::Mlp(config) => config.check(),
         }
     }

@@ -97,6 +97,16 @@ pub enum Error {
         /// The model's positions.
         limit: usize,
     },
+    /// A sequence without the token at which it is classified.
+    #[error(
+        "sequence {index} has no token {end}, at which it is classified: its tokenizer should end each text with it"
+    )]
+    NoEnd {
+        /// Which sequence of the batch.
+        index: usize,
+        /// The end-of-sequence token.
+        end: u32,
+    },
     /// A dense input that is NaN or infinite.
     #[error("input {value} at index {index} is not finite")]
     NotFinite {

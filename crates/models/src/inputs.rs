@@ -41,6 +41,13 @@ pub enum Targets<'a> {
         /// The token that belongs at each, or behind each.
         labels: &'a [u32],
     },
+    /// For each sequence another one, to be predicted token by token from the first and from its own tokens before.
+    Sequences {
+        /// Token ids, back to back.
+        ids: &'a [u32],
+        /// Where each sequence begins, with the number of tokens as a last entry: `starts[0] = 0`.
+        starts: &'a [u32],
+    },
 }
 
 /// Dropout with the probabilities of the configuration.
@@ -126,6 +133,12 @@ pub(crate) fn check(
         (Config::Decoder(config), Inputs::Tokens(tokens)) => {
             check_tokens(tokens, config.vocab_size, u32::MAX as usize, config.max_position_embeddings)?;
         }
+        (Config::T5(config), Inputs::Tokens(tokens)) => {
+            check_tokens(tokens, config.vocab_size, u32::MAX as usize, usize::MAX)?;
+            if let Head::Classification { .. } = head {
+                check_ends(tokens, config.eos_token_id)?;
+            }
+        }
         (Config::Mlp(config), Inputs::Dense { values, width }) => {
             check_dense(values, *width, config.input_size)?;
         }
@@ -153,6 +166,13 @@ pub(crate) fn check(
             check_increasing("masked rows", rows)?;
             check_below("masked label", labels, words)
         }
+        (Head::SequenceToSequence, Some(Targets::Sequences { ids, starts })) => {
+            let Config::T5(config) = config else { return Err(kind("sequences")) };
+            check_starts(starts, ids.len())?;
+            check_length("number of target sequences", starts.len() - 1, inputs.len())?;
+            check_below("target token", ids, config.vocab_size)
+        }
+        (_, Some(Targets::Sequences { .. })) => Err(kind("sequences")),
         (_, Some(Targets::Classes(_))) => Err(kind("classes")),
         (_, Some(Targets::MaskedTokens { .. })) => Err(kind("masked tokens")),
     }
@@ -164,9 +184,7 @@ fn check_tokens(tokens: &Tokens<'_>, words: usize, segments: usize, positions: u
     }
     let n = tokens.ids.len();
     check_length("number of segments", tokens.types.len(), n)?;
-    check_length("first start", tokens.starts[0] as usize, 0)?;
-    check_increasing("starts", tokens.starts)?;
-    check_length("last start", tokens.starts[tokens.len()] as usize, n)?;
+    check_starts(tokens.starts, n)?;
     for (index, span) in tokens.starts.windows(2).enumerate() {
         let found = (span[1] - span[0]) as usize;
         if found > positions {
@@ -175,6 +193,22 @@ fn check_tokens(tokens: &Tokens<'_>, words: usize, segments: usize, positions: u
     }
     check_below("token", tokens.ids, words)?;
     check_below("segment", tokens.types, segments)
+}
+
+fn check_starts(starts: &[u32], n: usize) -> Result<(), Error> {
+    let (Some(&first), Some(&last)) = (starts.first(), starts.last()) else { return Err(Error::Empty) };
+    check_length("first start", first as usize, 0)?;
+    check_increasing("starts", starts)?;
+    check_length("last start", last as usize, n)
+}
+
+/// Checks that each sequence has the token at which it is classified.
+fn check_ends(tokens: &Tokens<'_>, end: u32) -> Result<(), Error> {
+    let lacks = |span: &[u32]| !tokens.ids[span[0] as usize..span[1] as usize].contains(&end);
+    match tokens.starts.windows(2).position(lacks) {
+        Some(index) => Err(Error::NoEnd { index, end }),
+        None => Ok(()),
+    }
 }
 
 fn check_dense(values: &[f32], width: usize, expected: usize) -> Result<(), Error> {

@@ -20,6 +20,7 @@
 mod buffer;
 mod config;
 mod error;
+mod fields;
 mod inputs;
 mod model;
 mod start;
@@ -28,6 +29,7 @@ pub mod bert;
 pub mod composite;
 pub mod decoder;
 pub mod mlp;
+pub mod t5;
 
 pub use config::{Config, Head};
 pub use error::Error;

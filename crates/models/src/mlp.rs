@@ -197,8 +197,8 @@ impl Mlp {
 fn classes<'a>(targets: &Targets<'a>) -> &'a [u32] {
     match targets {
         Targets::Classes(labels) => labels,
-        Targets::MaskedTokens { .. } => {
-            panic!("a perceptron was given masked tokens, which its check refuses")
+        Targets::MaskedTokens { .. } | Targets::Sequences { .. } => {
+            panic!("a perceptron was given tokens to predict, which its check refuses")
         }
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use kernels::matmul::Precision;
 use weights::{Layout, Weights};
 
-use crate::{Config, Draw, Dropout, Error, Head, Inputs, Tally, Targets, bert, decoder, inputs, mlp, start};
+use crate::{
+    Config, Draw, Dropout, Error, Head, Inputs, Tally, Targets, bert, decoder, inputs, mlp, start, t5,
+};
 
 /// A configuration with a head: the table of its parameters, and what they compute.
 #[derive(Clone, Debug)]
@@ -20,6 +22,7 @@ pub struct Model {
 enum Family {
     Bert(Box<bert::Bert>),
     Decoder(Box<decoder::Decoder>),
+    T5(Box<t5::T5>),
     Mlp(mlp::Mlp),
 }
 
@@ -28,6 +31,7 @@ enum Family {
 pub struct Workspace {
     bert: bert::Buffers,
     decoder: decoder::Buffers,
+    t5: t5::Buffers,
     mlp: mlp::Buffers,
 }
 
@@ -47,6 +51,7 @@ impl Model {
             Config::Decoder(config) => {
                 Family::Decoder(Box::new(decoder::Decoder::new(config, head, &mut layout)?))
             }
+            Config::T5(config) => Family::T5(Box::new(t5::T5::new(config, head, &mut layout)?)),
             Config::Mlp(config) => Family::Mlp(mlp::Mlp::new(config, head, &mut layout)?),
         };
         Ok(Self { config, head, layout: Arc::new(layout), family })
@@ -61,6 +66,7 @@ impl Model {
         match &mut self.family {
             Family::Bert(bert) => bert.set_precision(precision),
             Family::Decoder(decoder) => decoder.set_precision(precision),
+            Family::T5(t5) => t5.set_precision(precision),
             Family::Mlp(_) if precision == Precision::F32 => {}
             Family::Mlp(_) => return Err(Error::Precision { model_type: self.config.model_type() }),
         }
@@ -165,6 +171,9 @@ impl Model {
                 let buffers = &mut workspace.decoder;
                 decoder.loss_and_gradient(values, tokens, targets, dropout, scale, gradient, buffers)
             }
+            (Family::T5(t5), Inputs::Tokens(tokens)) => {
+                t5.loss_and_gradient(values, tokens, targets, dropout, scale, gradient, &mut workspace.t5)
+            }
             (Family::Mlp(mlp), Inputs::Dense { values: inputs, .. }) => {
                 mlp.loss_and_gradient(values, inputs, targets, scale, gradient, &mut workspace.mlp)
             }
@@ -191,6 +200,7 @@ impl Model {
             (Family::Decoder(decoder), Inputs::Tokens(tokens)) => {
                 decoder.losses(values, tokens, targets, &mut workspace.decoder)
             }
+            (Family::T5(t5), Inputs::Tokens(tokens)) => t5.losses(values, tokens, targets, &mut workspace.t5),
             (Family::Mlp(mlp), Inputs::Dense { values: inputs, .. }) => {
                 mlp.losses(values, inputs, targets, &mut workspace.mlp)
             }
@@ -213,7 +223,8 @@ impl Model {
         self.losses(values, inputs, &Targets::MaskedTokens { rows, labels }, workspace)
     }
 
-    /// Logits `[B, labels]` of a classifier, or `[B, words]` of a causal language model for what follows each sequence.
+    /// Logits `[B, labels]` of a classifier, or `[B, words]` of a causal language model for what follows each sequence and
+    /// of a model from sequence to sequence for what the other one begins with.
     ///
     /// # Panics
     /// As [`Model::loss_and_gradient`], and if the head is that of a masked language model.
@@ -225,6 +236,7 @@ impl Model {
             (Family::Decoder(decoder), Inputs::Tokens(tokens)) => {
                 decoder.logits(values, tokens, &mut workspace.decoder)
             }
+            (Family::T5(t5), Inputs::Tokens(tokens)) => t5.logits(values, tokens, &mut workspace.t5),
             (Family::Mlp(mlp), Inputs::Dense { values: inputs, .. }) => {
                 mlp.logits(values, inputs, &mut workspace.mlp)
             }
@@ -237,6 +249,7 @@ impl Model {
         match &self.config {
             Config::Bert(config) => config.initial(name),
             Config::Decoder(config) => config.initial(name, shape),
+            Config::T5(config) => config.initial(name, shape),
             Config::Mlp(_) => mlp::initial(shape),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use random::Stream;
 use weights::{Entry, Weights};
 
-use crate::{Config, Error, Model};
+use crate::{Config, Error, Model, t5};
 
 /// How a tensor begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,11 +55,16 @@ impl Initial {
     }
 }
 
+/// The name of a tensor's stream: its own, but for a body that is called otherwise under one head than under another.
+fn stream_name<'a>(model: &Model, name: &'a str) -> &'a str {
+    if let Config::T5(_) = model.config() { t5::stream_name(name) } else { name }
+}
+
 pub(crate) fn init(model: &Model, seed: u64) -> Weights {
     let mut weights = Weights::zeros(Arc::clone(model.layout()));
     for entry in model.layout().entries() {
         let initial = model.initial(&entry.name, &entry.shape);
-        initial.fill(&mut weights.values[entry.range()], seed, &entry.name);
+        initial.fill(&mut weights.values[entry.range()], seed, stream_name(model, &entry.name));
     }
     weights
 }
@@ -130,8 +135,14 @@ pub(crate) fn is_head(name: &str) -> bool {
 
 fn part(name: &str) -> Part {
     // A hidden layer before the classifier is to the variants what the pooler is to BERT.
-    const POOLERS: [&str; 4] = ["bert.pooler.", "roberta.pooler.", "classifier.dense.", "pre_classifier."];
-    const CLASSIFIERS: [&str; 2] = ["classifier.", "score."];
+    const POOLERS: [&str; 5] = [
+        "bert.pooler.",
+        "roberta.pooler.",
+        "classifier.dense.",
+        "pre_classifier.",
+        "classification_head.dense.",
+    ];
+    const CLASSIFIERS: [&str; 3] = ["classifier.", "score.", "classification_head."];
     const LANGUAGE: [&str; 4] = ["cls.", "lm_head.", "embed_out.", "vocab_"];
     let starts = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
     if starts(&POOLERS) {
@@ -163,6 +174,7 @@ impl<'a> Source<'a> {
                 let name = |entry: &&Entry| config.variant.current_name(&entry.name);
                 entries.filter_map(|entry| Some((name(&entry)?, entry))).collect()
             }
+            Config::T5(config) => t5::current_names(config.tie_word_embeddings, model.head(), weights),
             Config::Mlp(_) => entries.map(|entry| (entry.name.clone(), entry)).collect(),
         };
         Self { weights, tensors }

@@ -10,7 +10,7 @@ use crate::stage::{Failure, Inputs, Session, Work};
 
 /// Version of whatever family a checkpoint turns out to be of: a key is computed before a byte is read.
 pub(crate) const MODELS_VERSION: u32 =
-    models::bert::VERSION + models::decoder::VERSION + models::mlp::VERSION;
+    models::bert::VERSION + models::decoder::VERSION + models::t5::VERSION + models::mlp::VERSION;
 
 /// Adds a model to a stage's inputs: its weights from output `weights`, and what is needed to run them.
 ///
@@ -93,12 +93,15 @@ pub(crate) fn publish_description(
     Ok(())
 }
 
-/// Longest input that a model takes, in tokens, and at most `limit` if there is one.
+/// Longest input that a model takes, in tokens, and at most `limit` if there is one; of a T5 `limit`, or where texts are
+/// usually cut.
 #[must_use]
 pub(crate) fn max_length(config: &Config, limit: Option<usize>) -> usize {
     let positions = match config {
         Config::Bert(bert) => bert.longest(),
         Config::Decoder(decoder) => decoder.max_position_embeddings,
+        // Positions are relative: it takes as many as are asked for.
+        Config::T5(t5) => limit.unwrap_or(t5.n_positions),
         _ => usize::MAX,
     };
     limit.map_or(positions, |limit| limit.min(positions))
@@ -117,6 +120,7 @@ pub(crate) fn has_dropout(config: &Config) -> bool {
             let places = [decoder.embedding_dropout, decoder.attention_dropout, decoder.residual_dropout];
             places.iter().any(|&probability| probability > 0.0)
         }
+        Config::T5(t5) => t5.dropout_rate > 0.0 || t5.classifier_dropout > 0.0,
         _ => false,
     }
 }

@@ -200,6 +200,7 @@ impl Stage for Finetune {
                 bert.classifier_dropout = None;
             }
             (Some(dropout), Config::Decoder(decoder)) => decoder.set_dropout(dropout),
+            (Some(dropout), Config::T5(t5)) => t5.set_dropout(dropout),
             _ => {}
         }
         let task = TaskInputs::load(work)?;

@@ -6,14 +6,13 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use learn::masked_tally;
 use measures::convergence::{self, ToGo};
 use models::{Config, Head, Model, Tally};
 use rayon::prelude::*;
 use serde::Serialize;
 use store::{Input, Manifest, Media};
-use tasks::Masking;
 use tasks::corpus::{self, Objective};
+use tasks::{Batch, Corruption, Masking};
 
 use crate::data_files::{self, Place};
 use crate::precision::Precision;
@@ -26,8 +25,8 @@ const LEVEL: f64 = 0.95;
 
 /// Measure how converged each checkpoint of a ladder is
 ///
-/// The loss is that of the model's own objective (masked-token or next-token prediction) on a text that you choose; the loss still to go
-/// is that above the floor of a fitted power law L(t) = L_inf + A t^-a, with its 95 % interval.
+/// The loss is that of the model's own objective (masked-token or next-token prediction, or T5's span corruption) on a text that you
+/// choose; the loss still to go is that above the floor of a fitted power law L(t) = L_inf + A t^-a, with its 95 % interval.
 ///
 /// Example: samebasin gauge --ladder pythia/rungs --text wiki/held-out.txt --root data --ref pythia/ladder
 #[derive(Args, Clone, Debug, Serialize)]
@@ -109,6 +108,7 @@ impl Stage for Gauge {
         let length = checkpoint::max_length(&config, self.max_length);
         let (head, objective) = match config {
             Config::Decoder(_) => (Head::CausalLanguage, Objective::Causal),
+            Config::T5(_) => (Head::SequenceToSequence, Objective::Spans(Corruption::T5)),
             _ => (Head::MaskedLanguage, Objective::Masked(Masking::BERT)),
         };
         let model = Model::new(config, head)?.with_precision(self.precision.into())?;
@@ -127,7 +127,7 @@ impl Stage for Gauge {
             let weights = model.adopt(&published).map_err(|error| {
                 Failure::Input(format!("step {step}: {error}; its own objective needs the language head"))
             })?;
-            let tally = masked_tally(&model, &weights.values, &text)?;
+            let tally = pretrain::tally(&model, &weights.values, &text)?;
             meter.tick();
             Ok((*step, *input, tally))
         };
@@ -164,12 +164,7 @@ impl Stage for Gauge {
 
 impl Gauge {
     /// The text with what is to be predicted, by the ladder's own tokenizer.
-    fn text(
-        &self,
-        work: &Work<'_>,
-        length: usize,
-        objective: Objective,
-    ) -> Result<tasks::MaskedBatch, Failure> {
+    fn text(&self, work: &Work<'_>, length: usize, objective: Objective) -> Result<Batch, Failure> {
         let tokenizer = work.bytes("tokenizer")?;
         let read = |name: &String| data_files::text(work, &self.place, name);
         let texts: Result<Vec<String>, Failure> = self.text.iter().map(read).collect();

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
-use learn::{AdamW, Recipe, Schedule, Scope, Scorer, State, Trainer, masked_tally, train};
-use models::{Config, Head, Model, Tally, bert, decoder, mlp};
+use learn::{AdamW, Recipe, Schedule, Scope, Scorer, State, Trainer, masked_tally, sequence_tally, train};
+use models::{Config, Head, Model, Tally, bert, decoder, mlp, t5};
 use serde::{Deserialize, Serialize};
 use store::Media;
 use tasks::corpus::{self, Objective};
-use tasks::{Batch, Masking, Source as Text, glyphs, roles};
+use tasks::{Batch, Corruption, Masking, Source as Text, glyphs, roles};
 
 use crate::checkpoint;
 use crate::precision::Precision;
 use crate::rows::LadderRow;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
+
+/// Standard deviation of initial weights where nothing is said.
+const INITIALIZER_RANGE: f64 = 0.1;
 
 /// Steps between two saves of the state that lets a killed run go on.
 const SAVE_EVERY: u64 = 500;
@@ -26,7 +29,7 @@ pub enum World {
     Roles,
     /// Images of digits with a cue that means nothing, classification
     Glyphs,
-    /// Real text made ready by `samebasin prepare corpus`, masked-token or next-token prediction
+    /// Real text made ready by `samebasin prepare corpus`; what is predicted is the family's to say
     Corpus,
 }
 
@@ -42,6 +45,8 @@ pub enum Family {
     GptNeox,
     /// The same with rotary positions, RMSNorm and SwiGLU
     Llama,
+    /// An encoder and a decoder that tells spans dropped from the text; needs a corpus with --sentinels
+    T5,
 }
 
 impl Family {
@@ -52,7 +57,7 @@ impl Family {
 
     fn decoder(self) -> Option<decoder::Variant> {
         match self {
-            Self::Bert => None,
+            Self::Bert | Self::T5 => None,
             Self::Gpt2 => Some(decoder::Variant::Gpt2),
             Self::GptNeox => Some(decoder::Variant::GptNeoX),
             Self::Llama => Some(decoder::Variant::Llama),
@@ -132,7 +137,7 @@ pub struct Pretrain {
     #[arg(long, default_value_t = 16)]
     pub positions: usize,
     /// Standard deviation of the initial weights
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = INITIALIZER_RANGE)]
     pub initializer_range: f64,
     /// Dropout probability, in pretraining and as the default of fine-tuning
     #[arg(long, default_value_t = 0.0)]
@@ -185,6 +190,12 @@ impl Stage for Pretrain {
         if !self.family.is_bert() && self.world != World::Corpus {
             return Err(Failure::Usage("--family goes with --world corpus".into()));
         }
+        if self.family == Family::T5 && self.initializer_range != INITIALIZER_RANGE {
+            let reason = "a T5's initial weights have deviations that follow from its shape";
+            return Err(Failure::Usage(format!(
+                "--initializer-range does not go with --family t5: {reason}"
+            )));
+        }
         if self.batch == 0 {
             return Err(Failure::Usage("--batch must be at least 1".into()));
         }
@@ -209,6 +220,7 @@ impl Stage for Pretrain {
             World::Roles => (roles::VERSION, bert::VERSION),
             World::Glyphs => (glyphs::VERSION, mlp::VERSION),
             World::Corpus if self.family.is_bert() => (corpus::VERSION, bert::VERSION),
+            World::Corpus if self.family == Family::T5 => (corpus::VERSION, t5::VERSION),
             World::Corpus => (corpus::VERSION, decoder::VERSION),
         };
         BTreeMap::from([
@@ -259,7 +271,7 @@ impl Stage for Pretrain {
             }
             let object =
                 work.publish(checkpoint_role(rung), Media::Safetensors, &state.weights.to_safetensors())?;
-            let tally = held_out_tally(&model, &state, &held_out)?;
+            let tally = tally(&model, &state.weights.values, &held_out)?;
             ladder.push(LadderRow {
                 step: rung,
                 tokens: state.seen,
@@ -293,6 +305,7 @@ impl Pretrain {
                 let held_out = corpus::Text::from_parquet(&work.bytes("held-out")?)?;
                 let objective = match self.family {
                     Family::Bert => Objective::Masked(Masking::BERT),
+                    Family::T5 => Objective::Spans(Corruption::T5),
                     _ => Objective::Causal,
                 };
                 let source = corpus::Source::new(train, held_out, &tokenizer, self.positions, objective)?;
@@ -328,6 +341,9 @@ impl Pretrain {
                     config.set_dropout(self.dropout);
                     return Ok(Model::new(Config::Decoder(config), Head::CausalLanguage)?);
                 }
+                if self.family == Family::T5 {
+                    return self.t5(tokenizer.unwrap_or_default(), vocabulary, intermediate);
+                }
                 let config = bert::Config {
                     vocab_size: vocabulary,
                     hidden_size: self.hidden,
@@ -343,6 +359,27 @@ impl Pretrain {
                 Ok(Model::new(Config::Bert(config), Head::MaskedLanguage)?)
             }
         }
+    }
+
+    /// A T5 of this shape, both of whose stacks have so many layers.
+    fn t5(&self, tokenizer: &[u8], vocab_size: usize, d_ff: usize) -> Result<Model, Failure> {
+        let pad_token_id = tasks::token_id(tokenizer, &["<pad>", "[PAD]"])?;
+        let mut config = t5::Config {
+            vocab_size,
+            d_model: self.hidden,
+            d_kv: self.hidden / self.heads.max(1),
+            d_ff,
+            num_layers: self.layers,
+            num_decoder_layers: self.layers,
+            num_heads: self.heads,
+            n_positions: self.positions,
+            pad_token_id,
+            eos_token_id: tasks::token_id(tokenizer, &["</s>", "[SEP]"])?.unwrap_or_default(),
+            decoder_start_token_id: pad_token_id.unwrap_or_default(),
+            ..t5::Config::default()
+        };
+        config.set_dropout(self.dropout);
+        Ok(Model::new(Config::T5(config), Head::SequenceToSequence)?)
     }
 
     fn recipe(&self) -> Recipe {
@@ -384,11 +421,16 @@ fn save(work: &Work<'_>, state: &State, ladder: &[LadderRow]) -> Result<(), Fail
     Ok(())
 }
 
-fn held_out_tally(model: &Model, state: &State, held_out: &Batch) -> Result<Tally, Failure> {
+/// What a model loses on held-out examples by its own objective.
+///
+/// # Errors
+/// [`Failure::Learn`] if the model refuses them.
+pub(crate) fn tally(model: &Model, values: &[f32], held_out: &Batch) -> Result<Tally, Failure> {
     match held_out {
-        Batch::Masked(text) => Ok(masked_tally(model, &state.weights.values, text)?),
+        Batch::Masked(text) => Ok(masked_tally(model, values, text)?),
+        Batch::Sequences(pairs) => Ok(sequence_tally(model, values, pairs)?),
         Batch::Labelled(examples) => {
-            let logits = Scorer::default().logits(model, &state.weights.values, &examples.inputs)?;
+            let logits = Scorer::default().logits(model, values, &examples.inputs)?;
             let labels = &examples.labels;
             let scores = measures::scores::scores(&logits, labels);
             Ok(Tally {

@@ -73,14 +73,19 @@ fn damaged_files_are_answers_or_errors() {
 
     // A shape that is believed would be memory that is asked for.
     let published = Weights::from_safetensors(&model).unwrap();
-    survive("config.json", &fixture("bert/config.json"), usize::MAX, |bytes| {
-        let Ok(text) = std::str::from_utf8(bytes) else { return false };
-        let Ok(config) = models::Config::from_json(text) else { return false };
-        let Ok(model) = models::Model::new(config, models::Head::Classification { labels: 3 }) else {
-            return false;
-        };
-        model.transfer(&published, 0, 0, models::Draw::Normal(0.02)).is_ok()
-    });
+    for family in ["bert", "t5_v1_1"] {
+        let model = fixture(&format!("{family}/model.safetensors"));
+        let published = Weights::from_safetensors(&model).unwrap();
+        let config = format!("{family}/config.json");
+        survive(&config, &fixture(&config), usize::MAX, |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return false };
+            let Ok(config) = models::Config::from_json(text) else { return false };
+            let Ok(model) = models::Model::new(config, models::Head::Classification { labels: 3 }) else {
+                return false;
+            };
+            model.transfer(&published, 0, 0, models::Draw::Normal(0.02)).is_ok()
+        });
+    }
 
     let tokenizer =
         tasks::corpus::train_tokenizer(&["the cat sat on the mat, and the dog sat by the cat"], 60).unwrap();

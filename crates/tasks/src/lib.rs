@@ -9,6 +9,7 @@
 //! [`corpus`], the bytes of files.
 
 pub mod corpus;
+mod corruption;
 mod encode;
 mod error;
 mod examples;
@@ -24,7 +25,8 @@ pub mod table;
 mod task;
 mod tokenizer_file;
 
-pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, vocabulary_size};
+pub use corruption::{Corruption, SequencePairs};
+pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, token_id, vocabulary_size};
 pub use error::Error;
 pub use examples::{Content, Examples};
 pub use form::Form;

@@ -1,6 +1,6 @@
 //! What pretraining learns from, batch by batch.
 
-use crate::{Encoded, MaskedBatch, corpus, glyphs, roles};
+use crate::{Encoded, MaskedBatch, SequencePairs, corpus, glyphs, roles};
 
 /// Pretraining batches for ever: the batch of any step can be had without those before it.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub enum Source {
 pub enum Batch {
     /// Tokens to predict.
     Masked(MaskedBatch),
+    /// Sequences to predict from others.
+    Sequences(SequencePairs),
     /// Classes to predict.
     Labelled(LabelledBatch),
 }
@@ -38,7 +40,7 @@ impl Source {
         match self {
             Self::Roles(source) => Batch::Masked(source.masked(seed, step, size)),
             Self::Glyphs(source) => Batch::Labelled(source.labelled(seed, step, size)),
-            Self::Corpus(source) => Batch::Masked(source.masked(seed, step, size)),
+            Self::Corpus(source) => source.batch(seed, step, size),
         }
     }
 
@@ -48,7 +50,7 @@ impl Source {
         match self {
             Self::Roles(source) => Batch::Masked(source.held_out(roles::HELD_OUT)),
             Self::Glyphs(source) => Batch::Labelled(source.held_out(glyphs::HELD_OUT)),
-            Self::Corpus(source) => Batch::Masked(source.held_out()),
+            Self::Corpus(source) => source.held_out(),
         }
     }
 }

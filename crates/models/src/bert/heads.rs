@@ -300,6 +300,7 @@ fn wanted<'a>(tokens: &Tokens<'a>, targets: &Targets<'a>) -> &'a [u32] {
     match targets {
         Targets::Classes(_) => tokens.firsts(),
         Targets::MaskedTokens { rows, .. } => rows,
+        Targets::Sequences { .. } => refuse(),
     }
 }
 

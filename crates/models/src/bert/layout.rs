@@ -125,7 +125,7 @@ impl Bert {
                 classifier: push_affine(layout, names.classifier, labels, h),
                 labels,
             },
-            Head::CausalLanguage => {
+            Head::CausalLanguage | Head::SequenceToSequence => {
                 let model_type = config.variant.model_type();
                 return Err(Error::Head { model_type, head: head.name() });
             }

@@ -133,11 +133,17 @@ fn wanted<'a>(targets: &Targets<'a>, ends: &'a [u32]) -> &'a [u32] {
     match targets {
         Targets::Classes(_) => ends,
         Targets::MaskedTokens { rows, .. } => rows,
+        Targets::Sequences { .. } => refuse(),
     }
 }
 
 fn labels<'a>(targets: &Targets<'a>) -> &'a [u32] {
     match targets {
         Targets::Classes(labels) | Targets::MaskedTokens { labels, .. } => labels,
+        Targets::Sequences { .. } => refuse(),
     }
+}
+
+fn refuse() -> ! {
+    panic!("a decoder was given sequences to predict, which its check refuses")
 }

@@ -92,7 +92,7 @@ impl Decoder {
             Head::CausalLanguage if config.tie_word_embeddings => Map::at(words.clone(), v, h),
             Head::CausalLanguage => linear(layout, names.decoder, v),
             Head::Classification { labels } => linear(layout, "score", labels),
-            Head::MaskedLanguage => {
+            Head::MaskedLanguage | Head::SequenceToSequence => {
                 return Err(Error::Head { model_type: variant.model_type(), head: head.name() });
             }
         };

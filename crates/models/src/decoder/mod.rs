@@ -11,7 +11,7 @@ mod config;
 mod forward;
 mod heads;
 mod layout;
-mod parts;
+pub(crate) mod parts;
 mod read;
 #[cfg(test)]
 mod tests;

@@ -9,20 +9,20 @@ use weights::Layout;
 
 /// A linear or affine map.
 #[derive(Clone, Debug)]
-pub(super) struct Map {
+pub(crate) struct Map {
     weight: Range<usize>,
     /// Empty where there is none.
     bias: Range<usize>,
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
     /// Whether the weight is `[in, out]`.
     is_transposed: bool,
-    pub(super) precision: Precision,
+    pub(crate) precision: Precision,
 }
 
 impl Map {
     /// Appends the maps of these names and numbers of outputs, which lie one after the other and are one map in memory.
-    pub(super) fn push(
+    pub(crate) fn push(
         layout: &mut Layout,
         names: &[(String, usize)],
         inputs: usize,
@@ -44,17 +44,17 @@ impl Map {
     }
 
     /// A matrix `[outputs, inputs]` that lies there already.
-    pub(super) fn at(weight: Range<usize>, outputs: usize, inputs: usize) -> Self {
+    pub(crate) fn at(weight: Range<usize>, outputs: usize, inputs: usize) -> Self {
         Self { weight, bias: 0..0, inputs, outputs, is_transposed: false, precision: Precision::F32 }
     }
 
     /// The product, without the bias.
-    pub(super) fn product(&self, values: &[f32], x: &[f32], y: &mut [f32]) {
+    pub(crate) fn product(&self, values: &[f32], x: &[f32], y: &mut [f32]) {
         let forward = if self.is_transposed { conv1d::forward } else { linear::forward };
         forward(y, x, &values[self.weight.clone()], self.inputs, self.precision);
     }
 
-    pub(super) fn forward(&self, values: &[f32], x: &[f32], y: &mut [f32]) {
+    pub(crate) fn forward(&self, values: &[f32], x: &[f32], y: &mut [f32]) {
         self.product(values, x, y);
         if !self.bias.is_empty() {
             rows::add_to_each(y, self.bias(values));
@@ -62,16 +62,16 @@ impl Map {
     }
 
     /// Its bias, or the gradient of that.
-    pub(super) fn bias<'a>(&self, values: &'a [f32]) -> &'a [f32] {
+    pub(crate) fn bias<'a>(&self, values: &'a [f32]) -> &'a [f32] {
         &values[self.bias.clone()]
     }
 
-    pub(super) fn bias_mut<'a>(&self, gradient: &'a mut [f32]) -> &'a mut [f32] {
+    pub(crate) fn bias_mut<'a>(&self, gradient: &'a mut [f32]) -> &'a mut [f32] {
         &mut gradient[self.bias.clone()]
     }
 
     /// Writes the gradient of `x` to `dx`, and adds that of the weight.
-    pub(super) fn product_backward(
+    pub(crate) fn product_backward(
         &self,
         values: &[f32],
         x: &[f32],
@@ -91,7 +91,7 @@ impl Map {
     }
 
     /// As [`Map::product_backward`], and adds the gradient of the bias.
-    pub(super) fn backward(
+    pub(crate) fn backward(
         &self,
         values: &[f32],
         x: &[f32],
@@ -108,22 +108,22 @@ impl Map {
 
 /// A LayerNorm, or an RMSNorm if it has no shift.
 #[derive(Clone, Debug)]
-pub(super) struct Norm {
+pub(crate) struct Norm {
     /// The scale, and the shift behind it.
     both: Range<usize>,
-    pub(super) width: usize,
+    pub(crate) width: usize,
     epsilon: f32,
 }
 
 impl Norm {
-    pub(super) fn push(layout: &mut Layout, name: &str, width: usize, has_shift: bool, epsilon: f64) -> Self {
+    pub(crate) fn push(layout: &mut Layout, name: &str, width: usize, has_shift: bool, epsilon: f64) -> Self {
         let weight = layout.push(format!("{name}.weight"), &[width]);
         let end = if has_shift { layout.push(format!("{name}.bias"), &[width]).end } else { weight.end };
         Self { both: weight.start..end, width, epsilon: epsilon as f32 }
     }
 
     /// Replaces `x` by its normalised values, and writes the scaled and shifted ones to `out`.
-    pub(super) fn forward(&self, values: &[f32], x: &mut [f32], out: &mut [f32], reciprocals: &mut [f32]) {
+    pub(crate) fn forward(&self, values: &[f32], x: &mut [f32], out: &mut [f32], reciprocals: &mut [f32]) {
         let (weight, bias) = values[self.both.clone()].split_at(self.width);
         if bias.is_empty() {
             rms_norm::forward(x, weight, self.epsilon, out, reciprocals);
@@ -134,7 +134,7 @@ impl Norm {
     }
 
     /// Replaces the gradient of the output by that of the input, and adds those of the parameters.
-    pub(super) fn backward(
+    pub(crate) fn backward(
         &self,
         values: &[f32],
         d: &mut [f32],

@@ -1,15 +1,14 @@
 //! The `config.json` of a decoder, as transformers 4 or 5 may have written it.
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{Activation, Config, Variant};
 use crate::Error;
-use crate::config::parse;
+use crate::fields::Fields;
 
 impl Config {
     pub(crate) fn from_json(variant: Variant, text: &str) -> Result<Self, Error> {
-        let fields = Fields(parse(text)?);
+        let fields = Fields::parse(text)?;
         // Transformers then lets every token see every other.
         fields.only("is_causal", true, "`true`")?;
         let config = match variant {
@@ -105,7 +104,7 @@ fn common(fields: &Fields, default: Config) -> Result<Config, Error> {
         // Written by hand for "none", and so it means in transformers: no token is -1.
         Some(value) if *value == -1 => None,
         Some(_) => fields.or("pad_token_id", None)?,
-        None if fields.0.contains_key("pad_token_id") => None,
+        None if fields.has("pad_token_id") => None,
         None => default.pad_token_id,
     };
     Ok(Config {
@@ -122,39 +121,7 @@ fn share(hidden_size: usize, heads: usize) -> usize {
     hidden_size.checked_div(heads).unwrap_or(0)
 }
 
-/// The fields of a `config.json`.
-struct Fields(Map<String, Value>);
-
 impl Fields {
-    /// The value of a field, unless it is absent or `null`.
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
-    }
-
-    fn or<T: DeserializeOwned>(&self, name: &str, default: T) -> Result<T, Error> {
-        match self.get(name) {
-            None => Ok(default),
-            Some(value) => T::deserialize(value)
-                .map_err(|error| Error::Json { reason: format!("`{name}` is {value}: {error}") }),
-        }
-    }
-
-    /// Checks that a field is absent or has the one value that is computed.
-    fn only(
-        &self,
-        field: &'static str,
-        wanted: impl Into<Value>,
-        supported: &'static str,
-    ) -> Result<(), Error> {
-        let wanted = wanted.into();
-        match self.get(field) {
-            Some(value) if *value != wanted => {
-                Err(Error::Unsupported { field, found: value.to_string(), supported })
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn gelu(&self, field: &'static str, default: Activation) -> Result<Activation, Error> {
         let Some(value) = self.get(field) else { return Ok(default) };
         match value.as_str() {

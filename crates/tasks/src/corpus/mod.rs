@@ -2,7 +2,7 @@
 //!
 //! Files become one stream of tokens with marked document starts ([`Text`]), read by a WordPiece tokenizer that is
 //! trained on them ([`train_tokenizer`]) or brought along. A [`Source`] cuts segments from the stream and hides some
-//! of their tokens.
+//! of their tokens, drops spans of them, or leaves them as they are.
 
 mod pieces;
 mod segments;
@@ -11,7 +11,7 @@ mod wordpiece;
 
 pub use segments::{Objective, Source};
 pub use text::{Text, tokenize};
-pub use wordpiece::{tokenizer_of_vocabulary, train_tokenizer};
+pub use wordpiece::{tokenizer_of_vocabulary, train_tokenizer, train_tokenizer_with_sentinels};
 
 /// Changes whenever the same files and parameters yield another tokenizer, other tokens or other batches.
 pub const VERSION: u32 = 1;

@@ -36,6 +36,19 @@ const MIN_COUNT: u64 = 2;
 /// [`Error::Parameter`] if the special tokens and the characters of the texts alone are more than `vocabulary`, or
 /// the texts hold no word.
 pub fn train_tokenizer<T: AsRef<str>>(texts: &[T], vocabulary: usize) -> Result<String, Error> {
+    train_tokenizer_with_sentinels(texts, vocabulary, 0)
+}
+
+/// As [`train_tokenizer`], with so many sentinels for dropped spans beside these entries: `<extra_id_0>` is the last entry,
+/// `<extra_id_1>` the one before, and so on, as T5 has them.
+///
+/// # Errors
+/// As [`train_tokenizer`].
+pub fn train_tokenizer_with_sentinels<T: AsRef<str>>(
+    texts: &[T],
+    vocabulary: usize,
+    sentinels: usize,
+) -> Result<String, Error> {
     let words = count_words(texts)?;
     if words.is_empty() {
         return Err(Error::Parameter { name: "texts", value: "empty".into(), expected: "texts with words" });
@@ -48,8 +61,11 @@ pub fn train_tokenizer<T: AsRef<str>>(texts: &[T], vocabulary: usize) -> Result<
     }
     training.merge_until(vocabulary);
     let kind = Kind::WordPieces { lowercase: true };
-    let special = (0..SPECIAL.len()).collect();
-    Ok(TokenizerFile { vocabulary: &training.tokens, special, kind }.to_json())
+    let mut tokens = training.tokens;
+    let first = tokens.len();
+    tokens.extend((0..sentinels).rev().map(|k| format!("<extra_id_{k}>")));
+    let special = (0..SPECIAL.len()).chain(first..tokens.len()).collect();
+    Ok(TokenizerFile { vocabulary: &tokens, special, kind }.to_json())
 }
 
 /// The `tokenizer.json` of a BERT that was published with a `vocab.txt` alone, an entry on each line.
