@@ -150,15 +150,21 @@ impl<'a> Training<'a> {
                 clip: 1.0,
             },
             dropout_seed: None,
-            scope: learn::Scope::All,
         };
         let until = self.state.step + 1;
         let (state, trainer, batch) = (&mut self.state, &mut self.trainer, &self.batch);
         let mut batches = |_| batch.clone();
-        let trained =
-            train::<learn::Error>(self.model, state, &recipe, trainer, &mut batches, until, &mut |_, _| {
-                Ok(())
-            });
+        let all = learn::Scope::All;
+        let trained = train::<learn::Error>(
+            self.model,
+            all,
+            state,
+            &recipe,
+            trainer,
+            &mut batches,
+            until,
+            &mut |_, _| Ok(()),
+        );
         trained.expect("a step on random tokens");
     }
 }

@@ -10,6 +10,7 @@
 //! | `bad_input` | every way an input can lie has its own message and exit code |
 //! | `decoders` | causal language models become classifiers and reward models |
 //! | `fetch` | a hub that fails in every way costs nothing, and ladders that lie are refused |
+//! | `lora` | a low-rank adaptation is a merged model, with the adapter beside it |
 //! | `minilm` | a published model computes what transformers computes, and is fine-tuned |
 //! | `olah` | an independent mirror serves what `fetch` asks for |
 //! | `published` | a study of published checkpoints goes from the hub to the report |
@@ -27,6 +28,7 @@ mod decoders;
 mod fetch;
 mod glyphs;
 mod kills;
+mod lora;
 mod minilm;
 mod olah;
 mod published;

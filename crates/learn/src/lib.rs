@@ -7,6 +7,7 @@
 //! **This crate knows no key, flag or folder.**
 
 mod gradient;
+mod lora;
 mod optimiser;
 mod order;
 mod schedule;
@@ -15,6 +16,7 @@ mod state;
 mod training;
 
 pub use gradient::Trainer;
+pub use lora::{ALL_LINEAR, Adapter, LORA_VERSION, Lora};
 pub use optimiser::AdamW;
 pub use order::{Order, Shuffle};
 pub use schedule::Schedule;
@@ -55,6 +57,14 @@ pub enum Error {
         value: f64,
         /// What it may be.
         range: &'static str,
+    },
+    /// A target of low-rank adaptation that names nothing.
+    #[error("no linear map of the layers is called `{target}`; there are {known}")]
+    Target {
+        /// What was given.
+        target: String,
+        /// Last parts of the names that there are.
+        known: String,
     },
     /// Fewer examples than one batch needs.
     #[error("{examples} training examples cannot fill a batch of {batch}")]

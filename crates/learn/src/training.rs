@@ -5,8 +5,9 @@ use std::ops::Range;
 use models::{Model, Tally};
 use random::Stream;
 use tasks::Batch;
+use weights::Layout;
 
-use crate::{AdamW, Error, Schedule, State, Trainer, gradient};
+use crate::{AdamW, Adapter, Error, Schedule, State, Trainer, gradient};
 
 /// The hyper-parameters of a run: with the starting weights and the batches, all that decides its bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,17 +24,18 @@ pub struct Recipe {
     pub optimiser: AdamW,
     /// Seed of the dropout masks; `None` trains without dropout.
     pub dropout_seed: Option<u64>,
-    /// Which parameters are trained.
-    pub scope: Scope,
 }
 
 /// Which parameters a run trains; the others stay as they are, to the bit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+#[derive(Debug)]
+pub enum Scope<'a> {
     /// All of them.
     All,
     /// Biases and the task's head: BitFit (Ben Zaken, Ravfogel and Goldberg 2022).
     Biases,
+    /// The factors of low-rank differences and the task's head: LoRA. The state is then that of what the adapter
+    /// trains, in its layout.
+    LowRank(&'a mut Adapter),
 }
 
 /// What one step did.
@@ -49,16 +51,18 @@ pub struct Progress {
     pub learning_rate: f64,
 }
 
-/// Trains `state` until step `until`, calling `observe` after every step.
+/// Trains `state` until step `until`, calling `observe` after every step. `trainer` is one of `model`.
 ///
 /// `batches` gives the batch of a step (counted from 0). Calling this once for 100 steps or ten times for 10, with
 /// the state saved and read in between, gives the same bytes.
 ///
 /// # Errors
 /// [`Error::Diverged`] as soon as a loss or a gradient is not a finite number; the state is then that before the
-/// offending step. [`Error::Model`] for a batch that the model refuses; whatever `observe` returns.
+/// offending step. [`Error::Model`] for a batch that the model refuses; [`Error::Weights`] if the state is not of
+/// what is trained; whatever `observe` returns.
 pub fn train<E: From<Error>>(
     model: &Model,
+    mut scope: Scope<'_>,
     state: &mut State,
     recipe: &Recipe,
     trainer: &mut Trainer<'_>,
@@ -67,13 +71,17 @@ pub fn train<E: From<Error>>(
     observe: &mut dyn FnMut(&Progress, &State) -> Result<(), E>,
 ) -> Result<(), E> {
     recipe.optimiser.check()?;
-    let trained = match recipe.scope {
-        Scope::All => vec![true; model.layout().entries().len()],
+    let (layout, decays) = match &scope {
+        Scope::All | Scope::Biases => (model.layout(), model.decays()),
+        Scope::LowRank(adapter) => (adapter.layout(), adapter.decays()),
+    };
+    layout.same(state.weights.layout()).map_err(Error::from)?;
+    let trained = match &scope {
+        Scope::All | Scope::LowRank(_) => vec![true; decays.len()],
         Scope::Biases => model.biases_and_head(),
     };
-    let frozen = ranges(model, trained.iter().map(|trained| !trained));
-    let decayed =
-        ranges(model, trained.iter().zip(model.decays()).map(|(&trained, decays)| trained && decays));
+    let frozen = ranges(layout, trained.iter().map(|trained| !trained));
+    let decayed = ranges(layout, trained.iter().zip(decays).map(|(&trained, decays)| trained && decays));
     let mut slope = vec![0.0; state.weights.values.len()];
     let _denormals = kernels::denormals::Guard::new();
     while state.step < until.min(recipe.steps) {
@@ -81,7 +89,11 @@ pub fn train<E: From<Error>>(
             recipe.learning_rate * recipe.schedule.factor(state.step, recipe.warmup, recipe.steps);
         let dropout_key = recipe.dropout_seed.map(|seed| Stream::at(seed, "dropout", state.step).u64());
         let batch = batches(state.step);
-        let tally = trainer.gradient(&state.weights.values, &batch, dropout_key, &mut slope)?;
+        let values = &state.weights.values;
+        let tally = match &mut scope {
+            Scope::All | Scope::Biases => trainer.gradient(values, &batch, dropout_key, &mut slope),
+            Scope::LowRank(adapter) => adapter.gradient(trainer, values, &batch, dropout_key, &mut slope),
+        }?;
         // Without a gradient, moments stay zero and the optimiser moves nothing.
         for range in &frozen {
             slope[range.clone()].fill(0.0);
@@ -112,9 +124,9 @@ pub fn train<E: From<Error>>(
 }
 
 /// The parameters that are chosen, neighbours joined. `chosen` has a word for each entry of the layout.
-fn ranges(model: &Model, chosen: impl Iterator<Item = bool>) -> Vec<Range<usize>> {
+fn ranges(layout: &Layout, chosen: impl Iterator<Item = bool>) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
-    for (entry, chosen) in model.layout().entries().iter().zip(chosen) {
+    for (entry, chosen) in layout.entries().iter().zip(chosen) {
         match ranges.last_mut() {
             _ if !chosen => {}
             Some(last) if last.end == entry.offset => last.end += entry.len,

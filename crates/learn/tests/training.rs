@@ -37,7 +37,6 @@ fn recipe(steps: u64) -> Recipe {
             clip: 1.0,
         },
         dropout_seed: Some(5),
-        scope: Scope::All,
     }
 }
 
@@ -49,7 +48,7 @@ fn run(model: &Model, state: &mut State, recipe: &Recipe, until: u64, threads: u
     let mut trainer = Trainer::new(model, (threads > 1).then_some(&pool));
     let text = Source::Roles(roles::Source::default());
     let mut batches = |step| text.batch(3, step, BATCH);
-    train(model, state, recipe, &mut trainer, &mut batches, until, &mut |_, _| Ok(()))
+    train(model, Scope::All, state, recipe, &mut trainer, &mut batches, until, &mut |_, _| Ok(()))
 }
 
 fn bits(state: &State) -> Vec<u32> {
@@ -168,11 +167,12 @@ fn biases_alone_are_trained_where_that_is_asked_for() {
     let batch = Batch::Labelled(tasks::LabelledBatch { inputs, labels });
     let start = model.init(3);
     let mut state = State::start(start.clone());
-    let mut recipe = Recipe { scope: Scope::Biases, dropout_seed: None, ..recipe(5) };
+    let mut recipe = Recipe { dropout_seed: None, ..recipe(5) };
     recipe.optimiser.weight_decay = 0.1;
     let mut trainer = Trainer::new(&model, None);
     let mut batches = |_| batch.clone();
-    train::<Error>(&model, &mut state, &recipe, &mut trainer, &mut batches, 5, &mut |_, _| Ok(())).unwrap();
+    let (biases, batches, observe) = (Scope::Biases, &mut batches, &mut |_: &_, _: &_| Ok(()));
+    train::<Error>(&model, biases, &mut state, &recipe, &mut trainer, batches, 5, observe).unwrap();
     for entry in model.layout().entries() {
         let stayed = state.weights.values[entry.range()] == start.values[entry.range()];
         let trained = entry.name.ends_with(".bias") || entry.name.starts_with("classifier.");

@@ -22,6 +22,7 @@ mod config;
 mod error;
 mod fields;
 mod inputs;
+mod maps;
 mod model;
 mod start;
 
@@ -36,5 +37,6 @@ pub use error::Error;
 pub use inputs::{Dropout, Inputs, Targets, Tokens};
 pub use kernels::cross_entropy::Tally;
 pub use kernels::matmul::Precision;
+pub use maps::LinearMap;
 pub use model::{Model, Workspace};
 pub use start::Draw;

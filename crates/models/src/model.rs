@@ -105,6 +105,13 @@ impl Model {
         self.layout.entries().iter().map(|entry| is_one(&entry.name)).collect()
     }
 
+    /// Whether an entry of the layout is part of the task's head, or is not in `checkpoint` (a pooler, which is then drawn),
+    /// for each: what low-rank adaptation trains as it is, beside its factors.
+    #[must_use]
+    pub fn head_and_missing(&self, checkpoint: &Weights) -> Vec<bool> {
+        start::head_and_missing(self, checkpoint)
+    }
+
     /// Fresh weights. Each tensor has a stream of its own, so that the body does not depend on the head.
     #[must_use]
     pub fn init(&self, seed: u64) -> Weights {

@@ -121,6 +121,12 @@ pub(crate) fn adopt(model: &Model, published: &Weights) -> Result<Weights, Error
     }
 }
 
+pub(crate) fn head_and_missing(model: &Model, checkpoint: &Weights) -> Vec<bool> {
+    let source = Source::new(model, checkpoint);
+    let entries = model.layout().entries().iter();
+    entries.map(|entry| is_head(&entry.name) || source.get(entry).is_none()).collect()
+}
+
 enum Part {
     Body,
     Pooler,

@@ -70,7 +70,8 @@ enum Deed {
     },
     /// Say how much space each stage takes
     Du,
-    /// Copy a result's outputs into a folder; a model's folder opens with transformers' `from_pretrained`
+    /// Copy a result's outputs into a folder; a model's folder opens with transformers' `from_pretrained`, the folder
+    /// `adapter` in it with peft's
     Export {
         /// Ref, key, or the beginning of a key
         name: String,
@@ -298,7 +299,14 @@ fn export(store: &Store, manifest: &Manifest, folder: &Path) -> Result<(), Failu
             Media::Other => String::new(),
             media => format!(".{}", media.extension()),
         };
-        let path = folder.join(format!("{role}{extension}"));
+        let path = match crate::adapter::FILES.iter().find(|(known, _)| known == role) {
+            Some((_, file)) => {
+                let own = folder.join("adapter");
+                std::fs::create_dir_all(&own).map_err(writing(&own))?;
+                own.join(file)
+            }
+            None => folder.join(format!("{role}{extension}")),
+        };
         std::fs::write(&path, store.read(&output.object)?).map_err(writing(&path))?;
     }
     Ok(())

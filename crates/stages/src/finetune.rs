@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
-use learn::{AdamW, Order, Recipe, Schedule, Scope, Scorer, Shuffle, State, Trainer, train};
-use models::{Config, Draw};
+use learn::{AdamW, Adapter, Lora, Order, Recipe, Schedule, Scope, Scorer, Shuffle, State, Trainer, train};
+use models::{Config, Draw, Model};
 use serde::Serialize;
 use store::Media;
 use tasks::Batch;
+use weights::Weights;
 
-use crate::checkpoint;
 use crate::precision::Precision;
 use crate::pretrain::parse_schedule;
 use crate::rows::CurveRow;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::task_inputs::{self, TaskInputs};
+use crate::{adapter, checkpoint};
 
 /// Rows of the training curve.
 const CURVE_ROWS: u64 = 50;
@@ -37,6 +38,8 @@ pub enum Trained {
     All,
     /// Biases and the head (BitFit)
     Biases,
+    /// Differences of low rank and the head (LoRA); the result is the merged model, and the adapter beside it
+    Lora,
 }
 
 impl Trained {
@@ -138,6 +141,23 @@ pub struct Finetune {
     #[arg(long, value_enum, default_value_t = Trained::All)]
     #[serde(skip_serializing_if = "Trained::is_all")]
     pub train: Trained,
+    /// LoRA: rank of the differences [default: 8]
+    #[arg(long, value_name = "R")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_rank: Option<usize>,
+    /// LoRA: the product of the factors is multiplied by alpha / rank [default: 16]
+    #[arg(long, value_name = "ALPHA")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_alpha: Option<f64>,
+    /// LoRA: linear maps to adapt, by the ends of their names; all-linear for those of all layers
+    /// [default: those to queries and values]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_targets: Option<Vec<String>>,
+    /// LoRA: seed of the factors [default: the seed]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_seed: Option<u64>,
     /// Dropout probability [default: the checkpoint's]
     #[arg(long, default_value_if("preset", "feather", "0.1"))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,6 +186,7 @@ impl Stage for Finetune {
         checkpoint::add_inputs(&mut inputs, &manifest, output)?;
         let task = self.task.manifest(session)?;
         task_inputs::add(&mut inputs, &task, &["train", "split.val"])?;
+        self.resolve_lora()?;
         if self.shuffle_window == Some(0) {
             return Err(Failure::Usage("--shuffle-window must be at least 1".into()));
         }
@@ -178,14 +199,18 @@ impl Stage for Finetune {
     }
 
     fn versions(&self) -> BTreeMap<&'static str, u32> {
-        BTreeMap::from([
+        let mut versions = BTreeMap::from([
             ("random", random::VERSION),
             ("training", learn::TRAINING_VERSION),
             ("scoring", learn::SCORING_VERSION),
             ("kernels", kernels::VERSION),
             ("models", checkpoint::MODELS_VERSION),
             ("encoding", tasks::ENCODING_VERSION),
-        ])
+        ]);
+        if self.train == Trained::Lora {
+            versions.insert("lora", learn::LORA_VERSION);
+        }
+        versions
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
@@ -209,14 +234,21 @@ impl Stage for Finetune {
         let train_set = task.encoded(&encoder, "train", max_length)?;
         let model = checkpoint::classifier(config, task.outputs(), self.precision)?;
         let pretrained = checkpoint::any_weights(session, work.input("model")?)?;
-        let mut state = State::start(match self.head {
+        let start = match self.head {
             HeadPolicy::Fresh => {
                 let head_seed = self.head_seed.unwrap_or(self.seed);
                 let draw = if self.head_truncated { Draw::TruncatedNormal } else { Draw::Normal };
                 model.transfer(&pretrained, self.pooler_seed, head_seed, draw(self.head_std as f32))?
             }
             HeadPolicy::Keep => model.adopt(&pretrained)?,
-        });
+        };
+        let mut adapter = match self.train {
+            Trained::Lora => Some(self.adapter(&model, &pretrained, start.clone())?),
+            Trained::All | Trained::Biases => None,
+        };
+        let seed = self.lora_seed.unwrap_or(self.seed);
+        let mut state = State::start(adapter.as_ref().map_or(start, |adapter| adapter.init(seed)));
+        drop(pretrained);
 
         let order_seed = self.order_seed.unwrap_or(self.seed);
         let shuffle = self.shuffle_window.map_or(Shuffle::Full, Shuffle::Window);
@@ -226,8 +258,14 @@ impl Stage for Finetune {
         let mut trainer = Trainer::new(&model, pool.as_ref());
         let meter = session.meter("finetune", steps);
         let mut curve = Curve::new(steps);
+        let scope = match (&mut adapter, self.train) {
+            (Some(adapter), _) => Scope::LowRank(adapter),
+            (None, Trained::Biases) => Scope::Biases,
+            (None, _) => Scope::All,
+        };
         train::<Failure>(
             &model,
+            scope,
             &mut state,
             &self.recipe(model.config()),
             &mut trainer,
@@ -240,8 +278,12 @@ impl Stage for Finetune {
             },
         )?;
 
+        let weights = match &mut adapter {
+            Some(adapter) => adapter.merge(&state.weights.values),
+            None => &state.weights,
+        };
         let held_out = task.encoded(&encoder, "split.val", max_length)?;
-        let logits = Scorer::default().logits(&model, &state.weights.values, &held_out.inputs)?;
+        let logits = Scorer::default().logits(&model, &weights.values, &held_out.inputs)?;
         let scores = measures::scores::scores(&logits, &held_out.labels);
         work.fact("val_accuracy", scores.accuracy)?;
         work.fact("val_loss", scores.loss)?;
@@ -252,12 +294,53 @@ impl Stage for Finetune {
         work.publish("curve", Media::Parquet, &CurveRow::write(&curve.rows)?)?;
         let tokenizer = work.bytes("tokenizer").ok().map(|bytes| bytes.to_vec());
         checkpoint::publish_description(work, &model, &task.output_names(), tokenizer.as_deref())?;
-        work.publish("model", Media::Safetensors, &state.weights.to_safetensors())?;
+        work.publish("model", Media::Safetensors, &weights.to_safetensors())?;
+        if adapter.is_some() {
+            adapter::publish(work, &model, &self.lora(&model), &state.weights)?;
+        }
         Ok(())
     }
 }
 
 impl Finetune {
+    /// Writes out the defaults of LoRA, or refuses its flags where it is not asked for.
+    fn resolve_lora(&mut self) -> Result<(), Failure> {
+        if self.train == Trained::Lora {
+            self.lora_rank.get_or_insert(8);
+            self.lora_alpha.get_or_insert(16.0);
+            self.lora_seed.get_or_insert(self.seed);
+            if let Some(targets) = &mut self.lora_targets {
+                // Their order means nothing.
+                targets.sort_unstable();
+                targets.dedup();
+            }
+            return Ok(());
+        }
+        let given = [
+            ("--lora-rank", self.lora_rank.is_some()),
+            ("--lora-alpha", self.lora_alpha.is_some()),
+            ("--lora-targets", self.lora_targets.is_some()),
+            ("--lora-seed", self.lora_seed.is_some()),
+        ];
+        match given.iter().find(|(_, is_given)| *is_given) {
+            Some((flag, _)) => Err(Failure::Usage(format!("{flag} needs --train lora"))),
+            None => Ok(()),
+        }
+    }
+
+    fn lora(&self, model: &Model) -> Lora {
+        Lora {
+            rank: self.lora_rank.unwrap_or(0),
+            alpha: self.lora_alpha.unwrap_or(0.0),
+            targets: self.lora_targets.clone().unwrap_or_else(|| model.default_targets()),
+        }
+    }
+
+    fn adapter(&self, model: &Model, pretrained: &Weights, start: Weights) -> Result<Adapter, Failure> {
+        let whole = model.head_and_missing(pretrained);
+        Ok(Adapter::new(model, start, &self.lora(model), &whole)?)
+    }
+
     fn recipe(&self, config: &Config) -> Recipe {
         Recipe {
             steps: self.steps.unwrap_or(0),
@@ -273,10 +356,6 @@ impl Finetune {
                 clip: self.clip,
             },
             dropout_seed: self.dropout_seed.filter(|_| checkpoint::has_dropout(config)),
-            scope: match self.train {
-                Trained::All => Scope::All,
-                Trained::Biases => Scope::Biases,
-            },
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod artifacts;
 pub mod front_door;
 pub mod rows;
 
+mod adapter;
 mod checkpoint;
 mod group;
 mod task_inputs;

@@ -255,6 +255,7 @@ impl Stage for Pretrain {
                 let until = rung.min((state.step / SAVE_EVERY + 1) * SAVE_EVERY);
                 train::<Failure>(
                     &model,
+                    Scope::All,
                     &mut state,
                     &recipe,
                     &mut trainer,
@@ -397,7 +398,6 @@ impl Pretrain {
                 clip: self.clip,
             },
             dropout_seed: (self.dropout > 0.0).then_some(self.seed),
-            scope: Scope::All,
         }
     }
 

@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(pairs.types.len(), pairs.ids.len());
     }
 
-    //// Six tokens fall into three parts in ten ways.
+    /// Six tokens fall into three parts in ten ways.
     #[test]
     fn all_ways_to_cut_are_equally_likely() {
         let mut stream = Stream::new(0, "test");

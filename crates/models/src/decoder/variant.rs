@@ -42,7 +42,7 @@ pub(crate) struct Names {
 
 impl Variant {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 4] = [Self::Gpt2, Self::GptNeoX, Self::Llama, Self::Olmo2];
+    pub(crate) const ALL: [Self; 4] = [Self::Gpt2, Self::GptNeoX, Self::Llama, Self::Olmo2];
 
     /// `model_type` in `config.json`.
     pub(crate) fn model_type(self) -> &'static str {
@@ -147,7 +147,7 @@ impl Variant {
     }
 
     /// Whether weights are stored `[in, out]`.
-    pub(super) fn is_transposed(self) -> bool {
+    pub(crate) fn is_transposed(self) -> bool {
         self == Self::Gpt2
     }
 

@@ -17,6 +17,14 @@ pub(super) fn body(head: Head) -> &'static str {
     if let Head::Classification { .. } = head { BODY } else { "" }
 }
 
+/// What the names of the layers' tensors begin with, in the encoder and in the decoder.
+pub(crate) fn layers(head: Head) -> [String; 2] {
+    ["encoder", "decoder"].map(|stack| format!("{}{stack}.block.", body(head)))
+}
+
+/// What the names of the tables of biases by distance end with, which lie among the layers' maps.
+pub(crate) const DISTANCES: &str = ".relative_attention_bias";
+
 /// The name of a tensor's stream of random numbers, which does not depend on the head.
 pub(crate) fn stream_name(name: &str) -> &str {
     name.strip_prefix(BODY).unwrap_or(name)

@@ -72,9 +72,11 @@ impl Failure {
         match self {
             Self::Usage(_) => ExitStatus::Usage,
             Self::Input(_) => ExitStatus::Input,
-            Self::Learn(learn::Error::Parameter { .. } | learn::Error::TooFewExamples { .. }) => {
-                ExitStatus::Usage
-            }
+            Self::Learn(
+                learn::Error::Parameter { .. }
+                | learn::Error::TooFewExamples { .. }
+                | learn::Error::Target { .. },
+            ) => ExitStatus::Usage,
             #[cfg(feature = "fetch")]
             Self::Hub(error) => match error {
                 hub::Error::Name { .. } | hub::Error::Setting { .. } => ExitStatus::Usage,

@@ -8,8 +8,8 @@ use store::{Manifest, StageKey};
 use crate::report::study::DEFAULT_ARM;
 
 /// Parameters that tell runs of one arm apart, and those that say which code ran.
-const NOT_OF_AN_ARM: [&str; 6] =
-    ["seed", "head_seed", "order_seed", "dropout_seed", "checkpoints", "versions"];
+const NOT_OF_AN_ARM: [&str; 7] =
+    ["seed", "head_seed", "order_seed", "dropout_seed", "lora_seed", "checkpoints", "versions"];
 
 /// A fine-tuned model with its history.
 #[derive(Clone, Debug)]
