@@ -134,6 +134,14 @@ def main():
     rotations = {"rope_type": "default", "rope_theta": 50.0}
     llama = LlamaConfig(num_attention_heads=4, num_key_value_heads=2, head_dim=8, rope_parameters=rotations, **shape)
     make("llama", llama, LlamaForSequenceClassification, LlamaForCausalLM)
+    # Of four planes, one turns as before, one is between, and two are divided.
+    scaled = dict(
+        rope_type="llama3", factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32
+    )
+    longer = LlamaConfig(
+        num_attention_heads=4, num_key_value_heads=2, head_dim=8, rope_parameters={**rotations, **scaled}, **shape
+    )
+    make("llama3", longer, LlamaForSequenceClassification, LlamaForCausalLM)
     olmo2 = Olmo2Config(num_attention_heads=4, num_key_value_heads=2, rope_parameters=rotations, **shape)
     make("olmo2", olmo2, Olmo2ForSequenceClassification, Olmo2ForCausalLM)
     # Heads that are narrower together than the stream, and distances beyond the largest that has a bias of its own.

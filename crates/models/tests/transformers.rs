@@ -53,7 +53,7 @@ impl Expected {
 }
 
 /// Families with fixtures.
-const FAMILIES: [&str; 10] = [
+const FAMILIES: [&str; 11] = [
     "bert",
     "distilbert",
     "roberta",
@@ -61,6 +61,7 @@ const FAMILIES: [&str; 10] = [
     "gpt_neox",
     "gpt_neox_sequential",
     "llama",
+    "llama3",
     "olmo2",
     "t5",
     "t5_v1_1",

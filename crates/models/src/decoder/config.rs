@@ -1,6 +1,6 @@
 //! The shape of a decoder.
 
-use super::Variant;
+use super::{Scaling, Variant};
 use crate::Error;
 use crate::config::{check_in, check_size};
 use crate::start::Initial;
@@ -41,6 +41,8 @@ pub struct Config {
     pub activation: Activation,
     /// Base of the rotations' frequencies. Means nothing to GPT-2.
     pub rope_theta: f64,
+    /// What became of those frequencies. Means nothing to GPT-2.
+    pub rope_scaling: Scaling,
     /// Share of each head that is rotated, from its start. Means nothing to GPT-2.
     pub partial_rotary_factor: f64,
     /// Whether attention and feed-forward block of a layer read the same stream (GPT-NeoX).
@@ -79,6 +81,7 @@ impl Config {
             max_position_embeddings: 2048,
             activation: Activation::SwiGlu,
             rope_theta: 1e4,
+            rope_scaling: Scaling::None,
             partial_rotary_factor: 1.0,
             use_parallel_residual: false,
             scale_attn_by_inverse_layer_idx: false,
@@ -171,6 +174,7 @@ impl Config {
         }
         check_in("partial_rotary_factor", self.partial_rotary_factor, 0.0..1.0 + f64::EPSILON, "in 0..=1")?;
         check_in("rope_theta", self.rope_theta, 1e-3..1e12, "in 1e-3..1e12")?;
+        self.rope_scaling.check()?;
         if variant.rotates() {
             let says = "so large that an even number of a head's values is rotated, at least 2";
             let rotated = self.rotated();

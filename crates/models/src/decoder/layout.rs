@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use kernels::attention::{Heads, Sight};
 use kernels::matmul::Precision;
-use kernels::rotary;
 use weights::Layout;
 
 use super::parts::{Map, Norm};
@@ -104,7 +103,7 @@ impl Decoder {
             final_norm,
             head: head_map,
             is_classifier: matches!(head, Head::Classification { .. }),
-            frequencies: rotary::frequencies(config.rope_theta, config.rotated()),
+            frequencies: config.frequencies(),
         })
     }
 

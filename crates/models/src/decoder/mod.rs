@@ -13,12 +13,14 @@ mod heads;
 mod layout;
 pub(crate) mod parts;
 mod read;
+mod rotations;
 #[cfg(test)]
 mod tests;
 mod variant;
 mod written;
 
 pub use config::{Activation, Config};
+pub use rotations::Scaling;
 pub use variant::Variant;
 
 pub(crate) use buffers::Buffers;

@@ -49,10 +49,10 @@ fn gpt2(fields: &Fields) -> Result<Config, Error> {
 
 fn gpt_neox(fields: &Fields) -> Result<Config, Error> {
     fields.only("attention_bias", true, "`true`")?;
-    let default = Config::of(Variant::GptNeoX);
+    let mut default = Config::of(Variant::GptNeoX);
+    default.read_rotations(fields, "rotary_emb_base", "rotary_pct")?;
     let hidden_size = fields.or("hidden_size", default.hidden_size)?;
     let heads = fields.or("num_attention_heads", default.num_attention_heads)?;
-    let (theta, share_rotated) = fields.rotations("rotary_emb_base", "rotary_pct", &default)?;
     let dropout = fields.or("hidden_dropout", default.residual_dropout)?;
     fields.only("head_dim", share(hidden_size, heads), "`hidden_size` / `num_attention_heads`")?;
     Ok(Config {
@@ -64,8 +64,6 @@ fn gpt_neox(fields: &Fields) -> Result<Config, Error> {
         intermediate_size: fields.or("intermediate_size", default.intermediate_size)?,
         max_position_embeddings: fields.or("max_position_embeddings", default.max_position_embeddings)?,
         activation: fields.gelu("hidden_act", default.activation)?,
-        rope_theta: theta,
-        partial_rotary_factor: share_rotated,
         use_parallel_residual: fields.or("use_parallel_residual", default.use_parallel_residual)?,
         norm_eps: fields.or("layer_norm_eps", default.norm_eps)?,
         embedding_dropout: dropout,
@@ -79,10 +77,10 @@ fn llama(variant: Variant, fields: &Fields) -> Result<Config, Error> {
     fields.only("hidden_act", "silu", "`silu`")?;
     fields.only("attention_bias", false, "`false`")?;
     fields.only("mlp_bias", false, "`false`")?;
-    let default = Config::of(variant);
+    let mut default = Config::of(variant);
+    default.read_rotations(fields, "rope_theta", "partial_rotary_factor")?;
     let hidden_size = fields.or("hidden_size", default.hidden_size)?;
     let heads = fields.or("num_attention_heads", default.num_attention_heads)?;
-    let (rope_theta, _) = fields.rotations("rope_theta", "partial_rotary_factor", &default)?;
     Ok(Config {
         hidden_size,
         num_hidden_layers: fields.or("num_hidden_layers", default.num_hidden_layers)?,
@@ -91,7 +89,6 @@ fn llama(variant: Variant, fields: &Fields) -> Result<Config, Error> {
         head_dim: fields.or("head_dim", share(hidden_size, heads))?,
         intermediate_size: fields.or("intermediate_size", default.intermediate_size)?,
         max_position_embeddings: fields.or("max_position_embeddings", default.max_position_embeddings)?,
-        rope_theta,
         norm_eps: fields.or("rms_norm_eps", default.norm_eps)?,
         attention_dropout: fields.or("attention_dropout", default.attention_dropout)?,
         ..common(fields, default)?
@@ -135,56 +132,13 @@ impl Fields {
             }),
         }
     }
-
-    /// Base of the rotations, and the share of each head that is rotated: from `rope_parameters` as transformers 5
-    /// writes them, else from fields of their own.
-    fn rotations(
-        &self,
-        theta_name: &'static str,
-        share_name: &'static str,
-        default: &Config,
-    ) -> Result<(f64, f64), Error> {
-        let (mut theta, mut share) =
-            (self.or(theta_name, default.rope_theta)?, self.or(share_name, default.partial_rotary_factor)?);
-        for field in ["rope_parameters", "rope_scaling"] {
-            let Some(value) = self.get(field) else { continue };
-            let refuse = |supported| Error::Unsupported { field, found: value.to_string(), supported };
-            let object = value.as_object().ok_or_else(|| refuse("an object"))?;
-            for (name, value) in object {
-                match name.as_str() {
-                    "rope_type" | "type" if value == "default" || value.is_null() => {}
-                    "rope_theta" => {
-                        theta = value.as_f64().ok_or_else(|| refuse("a number as `rope_theta`"))?
-                    }
-                    "partial_rotary_factor" => {
-                        share =
-                            value.as_f64().ok_or_else(|| refuse("a number as `partial_rotary_factor`"))?;
-                    }
-                    _ => {
-                        return Err(refuse(
-                            "rotations of type `default`, not scaled and alike in all layers",
-                        ));
-                    }
-                }
-            }
-        }
-        // Llama's class would ignore another share where it is written, and so it is no model of that kind.
-        if default.partial_rotary_factor == 1.0 && share != 1.0 {
-            let supported = "1";
-            return Err(Error::Unsupported {
-                field: "partial_rotary_factor",
-                found: share.to_string(),
-                supported,
-            });
-        }
-        Ok((theta, share))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Head;
+    use crate::decoder::Scaling;
 
     /// As published: the fields that count here, under the names of their time.
     const PUBLISHED: [&str; 4] = [
@@ -230,6 +184,12 @@ mod tests {
             r#""rope_parameters": { "partial_rotary_factor": 0.25, "rope_theta": 10000, "rope_type": "default" }"#,
         );
         assert_eq!(read(&later).unwrap(), pythia);
+        // Llama 3.1's.
+        let scaling = r#""rope_scaling": { "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192, "rope_type": "llama3" }"#;
+        let longer = read(&PUBLISHED[2].replace(r#""rope_scaling": null"#, scaling)).unwrap();
+        let llama3 = Scaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, before: 8192 };
+        assert_eq!(longer, Config { rope_scaling: llama3, ..llama });
     }
 
     #[test]
@@ -243,10 +203,18 @@ mod tests {
                     rope_theta: 123.5,
                     ..published.clone()
                 },
+                Config {
+                    rope_scaling: Scaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, before: 100 },
+                    ..published.clone()
+                },
+                Config { rope_scaling: Scaling::Linear { factor: 2.5 }, ..published.clone() },
                 Config { pad_token_id: Some(3), norm_eps: 1e-4, attention_dropout: 0.3, ..published.clone() },
             ] {
-                let config =
-                    Config { rope_theta: if variant.rotates() { config.rope_theta } else { 1e4 }, ..config };
+                // GPT-2 has no words for rotations.
+                let config = match variant.rotates() {
+                    true => config,
+                    false => Config { rope_theta: 1e4, rope_scaling: Scaling::None, ..config },
+                };
                 for head in [
                     Head::CausalLanguage,
                     Head::Classification { labels: 1 },
@@ -273,7 +241,10 @@ mod tests {
             (pythia, r#""attention_bias": false"#, "`attention_bias` is false"),
             (pythia, r#""hidden_act": "silu""#, r#"`hidden_act` is "silu""#),
             (pythia, r#""rotary_pct": 0.01"#, "`partial_rotary_factor` is 0.01"),
-            (pythia, r#""rope_scaling": { "type": "linear", "factor": 2.0 }"#, "`rope_scaling` is {"),
+            (pythia, r#""rope_scaling": { "type": "dynamic", "factor": 2.0 }"#, "`rope_scaling` is {"),
+            (pythia, r#""rope_scaling": { "type": "linear" }"#, "`rope_scaling` is {"),
+            (pythia, r#""rope_scaling": { "type": "linear", "factor": 0.5 }"#, "`factor` is 0.5"),
+            (llama, r#""rope_scaling": { "rope_type": "llama3", "factor": 8.0 }"#, "`rope_scaling` is {"),
             (llama, r#""attention_bias": true"#, "`attention_bias` is true"),
             (llama, r#""mlp_bias": true"#, "`mlp_bias` is true"),
             (llama, r#""hidden_act": "gelu""#, r#"`hidden_act` is "gelu""#),

@@ -71,7 +71,7 @@ impl Config {
             ("max_position_embeddings", json!(self.max_position_embeddings)),
             ("num_attention_heads", json!(self.num_attention_heads)),
             ("num_hidden_layers", json!(self.num_hidden_layers)),
-            ("rope_parameters", self.rotations(true)),
+            ("rope_parameters", self.written_rotations(true)),
             ("rotary_emb_base", json!(self.rope_theta)),
             ("rotary_pct", json!(self.partial_rotary_factor)),
             ("use_parallel_residual", json!(self.use_parallel_residual)),
@@ -90,18 +90,9 @@ impl Config {
             ("num_hidden_layers", json!(self.num_hidden_layers)),
             ("num_key_value_heads", json!(self.num_key_value_heads)),
             ("rms_norm_eps", json!(self.norm_eps)),
-            ("rope_parameters", self.rotations(false)),
+            ("rope_parameters", self.written_rotations(false)),
             ("rope_theta", json!(self.rope_theta)),
         ]
-    }
-
-    fn rotations(&self, is_partial: bool) -> Value {
-        let mut fields =
-            BTreeMap::from([("rope_theta", json!(self.rope_theta)), ("rope_type", json!("default"))]);
-        if is_partial {
-            fields.insert("partial_rotary_factor", json!(self.partial_rotary_factor));
-        }
-        json!(fields)
     }
 
     fn activation(&self) -> &'static str {
