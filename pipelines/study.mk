@@ -2,7 +2,7 @@
 #
 # A study sets STUDY, LADDER (flags of pretrain), RUNGS, FINETUNING, POINTS, GROUPS (<pretraining seed>.<step>.<arm>),
 # and for each arm FLAGS.<arm> and TASK.<arm>; for each task PREPARE.<task>; and REPORT. SOUP and LINES hold flags of soup
-# and of interpolate.
+# and of interpolate; METHODS are methods of soup.
 #
 # Ladders that others have trained: FETCH (what `fetch ladder` takes; `$*` is the pretraining seed) and GAUGE (flags of gauge) in
 # the place of LADDER. Data sets of the hub: DATA, and for each DATA.<name> (what `fetch dataset` takes); they are the refs
@@ -14,6 +14,7 @@ OUT     ?= $(ROOT)/out/$(STUDY)
 PROFILE ?= release
 BIN     ?= $(or $(CARGO_TARGET_DIR),$(ROOT)/target)/$(PROFILE)
 THREADS ?= 1
+METHODS ?= uniform greedy
 JOBS    ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 REFS := $(STORE)/refs/$(STUDY)
@@ -24,7 +25,7 @@ space := $(empty) $(empty)
 part  = $(word $1,$(subst ., ,$*))
 
 RUNS    := $(foreach k,$(FINETUNING),$(GROUPS:%=%.$k))
-SOUPS   := $(foreach m,uniform greedy,$(GROUPS:%=%.$m))
+SOUPS   := $(foreach m,$(METHODS),$(GROUPS:%=%.$m))
 LADDERS := $(sort $(foreach g,$(GROUPS),$(firstword $(subst ., ,$g))))
 RESULTS := $(LADDERS:%=ladder/%) $(RUNS:%=run/%) $(GROUPS:%=lines/%) $(SOUPS:%=soup/%) \
 	$(RUNS:%=scores/%) $(SOUPS:%=scores/%)

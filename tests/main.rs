@@ -11,6 +11,7 @@
 //! | `decoders` | causal language models become classifiers and reward models |
 //! | `fetch` | a hub that fails in every way costs nothing, and ladders that lie are refused |
 //! | `lora` | a low-rank adaptation is a merged model, with the adapter beside it |
+//! | `merges` | models are merged over the checkpoint that they began from |
 //! | `minilm` | a published model computes what transformers computes, and is fine-tuned |
 //! | `olah` | an independent mirror serves what `fetch` asks for |
 //! | `published` | a study of published checkpoints goes from the hub to the report |
@@ -29,6 +30,7 @@ mod fetch;
 mod glyphs;
 mod kills;
 mod lora;
+mod merges;
 mod minilm;
 mod olah;
 mod published;

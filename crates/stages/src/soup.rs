@@ -1,4 +1,6 @@
-//! `samebasin soup`: one model out of several, averaged in weight space.
+//! `samebasin soup`: one model out of several, averaged or merged in weight space.
+
+mod merge;
 
 use std::collections::BTreeMap;
 
@@ -7,7 +9,7 @@ use learn::Scorer;
 use measures::scores;
 use serde::Serialize;
 use store::{Input, MappedObject, Media};
-use weights::{Stored, Weights, soups};
+use weights::{Stored, Weights, merges, soups};
 
 use crate::checkpoint;
 use crate::group::{self, Group};
@@ -16,7 +18,7 @@ use crate::rows::MemberRow;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::task_inputs::{self, TaskInputs};
 
-/// How the members are chosen.
+/// How the members are chosen, or merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
@@ -26,6 +28,16 @@ pub enum Method {
     Greedy,
     /// In random order, each kept if the soup's held-out accuracy allows it
     RandomOrder,
+    /// The checkpoint plus the sum of all differences from it (Ilharco et al. 2023)
+    TaskArithmetic,
+    /// The same of what is largest and of one sign (Yadav et al. 2023)
+    Ties,
+    /// The same of a random part of each difference, made up for (Yu et al. 2024)
+    Dare,
+    /// The mean, pulled back to the checkpoint as far as models disagree (Jang et al. 2024)
+    ModelStock,
+    /// Half-way on the great arc between two models
+    Slerp,
 }
 
 /// When a selecting soup keeps a model.
@@ -38,10 +50,11 @@ pub enum Rule {
     Better,
 }
 
-/// Average several fine-tuned models into one
+/// Average or merge several fine-tuned models into one
 ///
 /// Members are chosen on the task's held-out split `val` alone. Runs that failed (at or below always giving the
-/// commonest answer) are left out unless --keep-failed is given.
+/// commonest answer) are left out unless --keep-failed is given. Merges take all members, which must have been
+/// fine-tuned from one checkpoint; what that does not have (the task's head) is averaged.
 ///
 /// Example: samebasin soup --model world/run/0 --model world/run/1 --task world/task --method greedy --ref world/soup
 #[derive(Args, Clone, Debug, Serialize)]
@@ -54,13 +67,22 @@ pub struct Soup {
     #[arg(long, value_name = "REF")]
     #[serde(skip)]
     pub task: Source,
-    /// How the members are chosen
+    /// How the members are chosen, or merged
     #[arg(long, value_enum, default_value_t = Method::Uniform)]
     pub method: Method,
+    /// Factor of the merged difference from the checkpoint [default: 1 of ties, 0.4 of task-arithmetic and dare, as
+    /// Yadav et al. take them where nothing may be tuned]
+    #[arg(long, value_name = "LAMBDA")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
+    /// Share of each difference that ties and dare keep [default: 0.2]
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub density: Option<f64>,
     /// When a selecting soup keeps a model
     #[arg(long, value_enum, default_value_t = Rule::NotWorse)]
     pub rule: Rule,
-    /// Seed of the order, where it is random
+    /// Seed of the order, or of what dare drops
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Let failed runs into the soup
@@ -93,28 +115,39 @@ impl Stage for Soup {
             ));
         }
         let mut inputs = Inputs::default();
-        group::add(&mut inputs, session, &members, 1)?;
+        let manifests = group::add(&mut inputs, session, &members, 1)?;
+        self.resolve_merge()?;
+        if self.method.has_base() {
+            merge::add_base(&mut inputs, &members, &manifests)?;
+        }
         task_inputs::add(&mut inputs, &self.task.manifest(session)?, &["split.val"])?;
         Ok(inputs)
     }
 
     fn versions(&self) -> BTreeMap<&'static str, u32> {
         let mut versions = BTreeMap::from([("method", self.algorithm().version())]);
-        if self.method != Method::Uniform {
-            versions.extend([
+        match self.algorithm() {
+            Algorithm::Soup(soups::Method::Uniform) => {}
+            Algorithm::Soup(_) => versions.extend([
                 ("scoring", learn::SCORING_VERSION),
                 ("kernels", kernels::VERSION),
                 ("encoding", tasks::ENCODING_VERSION),
                 ("scores", scores::VERSION),
-            ]);
+            ]),
+            Algorithm::Merge(_) => versions.extend([("models", checkpoint::MODELS_VERSION)]),
         }
         versions
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
-        let rows = match self.method {
-            Method::Uniform => average(work)?,
-            Method::Greedy | Method::RandomOrder => self.select(work)?,
+        let rows = match self.algorithm() {
+            Algorithm::Soup(soups::Method::Uniform) => average(work)?,
+            Algorithm::Soup(method) => self.select(method, work)?,
+            Algorithm::Merge(method) => {
+                let (group, merged) = merge::merge(work, method)?;
+                work.publish("model", Media::Safetensors, &merged.to_safetensors())?;
+                group.inputs.iter().map(kept).collect()
+            }
         };
         work.fact("members", rows.iter().filter(|row| row.kept).count())?;
         work.publish("members", Media::Parquet, &MemberRow::write(&rows)?)?;
@@ -126,6 +159,42 @@ impl Stage for Soup {
         }
         Ok(())
     }
+}
+
+impl Method {
+    /// Whether it merges differences from a checkpoint.
+    fn has_base(self) -> bool {
+        matches!(self, Self::TaskArithmetic | Self::Ties | Self::Dare | Self::ModelStock)
+    }
+
+    fn has_scale(self) -> bool {
+        matches!(self, Self::TaskArithmetic | Self::Ties | Self::Dare)
+    }
+
+    fn has_density(self) -> bool {
+        matches!(self, Self::Ties | Self::Dare)
+    }
+}
+
+/// What a recipe asks the crate `weights` for.
+#[derive(Clone, Copy, Debug)]
+enum Algorithm {
+    Soup(soups::Method),
+    Merge(merges::Method),
+}
+
+impl Algorithm {
+    fn version(self) -> u32 {
+        match self {
+            Self::Soup(method) => method.version(),
+            Self::Merge(method) => method.version(),
+        }
+    }
+}
+
+/// The row of a member that nothing was measured of.
+fn kept(member: &Input) -> MemberRow {
+    MemberRow { run: member.from.to_string(), score: None, soup_score: None, kept: true }
 }
 
 /// Publishes the mean of all models as their files are read, a few megabytes of each at a time. Memory is that of the
@@ -164,18 +233,12 @@ fn average(work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
                 other => other,
             })
     })?;
-    let row = |member: &Input| MemberRow {
-        run: member.from.to_string(),
-        score: None,
-        soup_score: None,
-        kept: true,
-    };
-    Ok(members.iter().map(row).collect())
+    Ok(members.iter().map(kept).collect())
 }
 
 impl Soup {
     /// Publishes the mean of the models that held-out accuracy keeps.
-    fn select(&self, work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
+    fn select(&self, method: soups::Method, work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
         let task = TaskInputs::load(work)?;
         let group = Group::load(work, task.outputs(), self.precision)?;
         let encoder = checkpoint::encoder(work.session, work.input("tokenizer").ok())?;
@@ -186,7 +249,7 @@ impl Soup {
             Ok(scores::scores(&logits, &held_out.labels).accuracy)
         };
         let members: Vec<&Weights> = group.weights.iter().collect();
-        let soup = self.algorithm().soup(&members, &mut accuracy)?;
+        let soup = method.soup(&members, &mut accuracy)?;
         work.publish("model", Media::Safetensors, &soup.soup.to_safetensors())?;
         let row = |considered: &soups::Considered| MemberRow {
             run: group.inputs[considered.member].from.to_string(),
@@ -197,15 +260,39 @@ impl Soup {
         Ok(soup.trace.iter().map(row).collect())
     }
 
-    fn algorithm(&self) -> soups::Method {
+    /// Writes out the defaults of a merge, or refuses its flags where they mean nothing.
+    fn resolve_merge(&mut self) -> Result<(), Failure> {
+        let default = if self.method == Method::Ties { 1.0 } else { 0.4 };
+        for (flag, value, default, is_known) in [
+            ("--scale", &mut self.scale, default, self.method.has_scale()),
+            ("--density", &mut self.density, 0.2, self.method.has_density()),
+        ] {
+            if is_known {
+                value.get_or_insert(default);
+            } else if value.is_some() {
+                let method =
+                    self.method.to_possible_value().map_or(String::new(), |name| name.get_name().into());
+                return Err(Failure::Usage(format!("{flag} means nothing to --method {method}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn algorithm(&self) -> Algorithm {
         let rule = match self.rule {
             Rule::NotWorse => soups::Rule::NotWorse,
             Rule::Better => soups::Rule::Better,
         };
+        let (seed, scale, density) = (self.seed, self.scale.unwrap_or(1.0), self.density.unwrap_or(1.0));
         match self.method {
-            Method::Uniform => soups::Method::Uniform,
-            Method::Greedy => soups::Method::Greedy { rule },
-            Method::RandomOrder => soups::Method::RandomOrder { rule, seed: self.seed },
+            Method::Uniform => Algorithm::Soup(soups::Method::Uniform),
+            Method::Greedy => Algorithm::Soup(soups::Method::Greedy { rule }),
+            Method::RandomOrder => Algorithm::Soup(soups::Method::RandomOrder { rule, seed }),
+            Method::TaskArithmetic => Algorithm::Merge(merges::Method::TaskArithmetic { scale }),
+            Method::Ties => Algorithm::Merge(merges::Method::Ties { density, scale }),
+            Method::Dare => Algorithm::Merge(merges::Method::Dare { density, scale, seed }),
+            Method::ModelStock => Algorithm::Merge(merges::Method::ModelStock),
+            Method::Slerp => Algorithm::Merge(merges::Method::Slerp { alpha: 0.5 }),
         }
     }
 }

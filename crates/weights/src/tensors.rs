@@ -40,6 +40,30 @@ impl Weights {
         Some(&mut self.values[range])
     }
 
+    /// The chosen tensors alone: `chosen` has a word for each entry of the layout.
+    #[must_use]
+    pub fn part(&self, chosen: &[bool]) -> Self {
+        let mut layout = Layout::default();
+        let mut values = Vec::new();
+        for (entry, _) in self.layout.entries().iter().zip(chosen).filter(|(_, chosen)| **chosen) {
+            layout.push(&entry.name, &entry.shape);
+            values.extend_from_slice(&self.values[entry.range()]);
+        }
+        Self { layout: Arc::new(layout), values }
+    }
+
+    /// Puts the tensors of a part back in their places; tensors that are not there are passed over.
+    ///
+    /// # Panics
+    /// If a tensor is of another size here.
+    pub fn set_part(&mut self, part: &Self) {
+        for entry in part.layout.entries() {
+            if let Some(tensor) = self.tensor_mut(&entry.name) {
+                tensor.copy_from_slice(&part.values[entry.range()]);
+            }
+        }
+    }
+
     /// Reads all floating-point tensors of a safetensors file, sorted by name.
     ///
     /// # Errors
