@@ -4,7 +4,7 @@
 //! attention over a short sentence, a layer of a small model) run on a tile of registers, larger ones on the `gemm` crate,
 //! and those of rounded inputs on tiles of their own.
 
-mod bfloat;
+pub mod bfloat;
 mod tile;
 
 /// A matrix somewhere in a slice.

@@ -21,6 +21,8 @@ pub struct Trainer<'a> {
     model: &'a Model,
     pool: Option<&'a rayon::ThreadPool>,
     lanes: Vec<Lane>,
+    /// Memory for the gradient of a step, kept from one call of `train` to the next.
+    pub(crate) slope: Vec<f32>,
 }
 
 /// What one thread needs.
@@ -34,7 +36,7 @@ impl<'a> Trainer<'a> {
     /// A trainer for `model`; `pool` is used where a batch has several shards.
     #[must_use]
     pub fn new(model: &'a Model, pool: Option<&'a rayon::ThreadPool>) -> Self {
-        Self { model, pool, lanes: Vec::new() }
+        Self { model, pool, lanes: Vec::new(), slope: Vec::new() }
     }
 
     /// Writes the gradient of the mean loss of `batch` into `gradient` (overwritten) and returns the sums of the
@@ -55,7 +57,7 @@ impl<'a> Trainer<'a> {
         let shards = view.shards();
         let scale = 1.0 / view.targets().max(1) as f32;
         let threads = self.pool.map_or(1, rayon::ThreadPool::current_num_threads).min(shards.len());
-        // One lane for each thread; the first shard of all writes into `gradient` itself.
+        // One lane for each thread.
         while self.lanes.len() < threads {
             self.lanes.push(Lane {
                 workspace: Workspace::default(),

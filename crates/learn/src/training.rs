@@ -82,7 +82,8 @@ pub fn train<E: From<Error>>(
     };
     let frozen = ranges(layout, trained.iter().map(|trained| !trained));
     let decayed = ranges(layout, trained.iter().zip(decays).map(|(&trained, decays)| trained && decays));
-    let mut slope = vec![0.0; state.weights.values.len()];
+    let mut slope = std::mem::take(&mut trainer.slope);
+    slope.resize(state.weights.values.len(), 0.0);
     let _denormals = kernels::denormals::Guard::new();
     while state.step < until.min(recipe.steps) {
         let learning_rate =
@@ -120,6 +121,7 @@ pub fn train<E: From<Error>>(
         );
         observe(&Progress { step: state.step, tally, gradient_norm, learning_rate }, state)?;
     }
+    trainer.slope = slope;
     Ok(())
 }
 

@@ -75,6 +75,7 @@ impl Stage for Evaluate {
             ("effects", mechanism::VERSION),
         ]);
         versions.extend(task_inputs::pooling_version(self.pools));
+        versions.extend(self.precision.version());
         versions
     }
 

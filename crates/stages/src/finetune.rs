@@ -210,6 +210,7 @@ impl Stage for Finetune {
         if self.train == Trained::Lora {
             versions.insert("lora", learn::LORA_VERSION);
         }
+        versions.extend(self.precision.version());
         versions
     }
 

@@ -92,14 +92,16 @@ impl Stage for Gauge {
     }
 
     fn versions(&self) -> BTreeMap<&'static str, u32> {
-        BTreeMap::from([
+        let mut versions = BTreeMap::from([
             ("random", random::VERSION),
             ("scoring", learn::SCORING_VERSION),
             ("kernels", kernels::VERSION),
             ("models", checkpoint::MODELS_VERSION),
             ("corpus", corpus::VERSION),
             ("convergence", convergence::VERSION),
-        ])
+        ]);
+        versions.extend(self.precision.version());
+        versions
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {

@@ -82,6 +82,7 @@ impl Stage for Interpolate {
             ("distance", distance::VERSION),
         ]);
         versions.extend(task_inputs::pooling_version(self.pools));
+        versions.extend(self.precision.version());
         versions
     }
 

@@ -21,6 +21,11 @@ impl Precision {
     pub(crate) fn is_f32(&self) -> bool {
         *self == Self::F32
     }
+
+    /// The version of its products, which are no others' concern.
+    pub(crate) fn version(self) -> Option<(&'static str, u32)> {
+        (!self.is_f32()).then_some(("bfloat", kernels::matmul::bfloat::VERSION))
+    }
 }
 
 impl From<Precision> for models::Precision {

@@ -223,14 +223,16 @@ impl Stage for Pretrain {
             World::Corpus if self.family == Family::T5 => (corpus::VERSION, t5::VERSION),
             World::Corpus => (corpus::VERSION, decoder::VERSION),
         };
-        BTreeMap::from([
+        let mut versions = BTreeMap::from([
             ("random", random::VERSION),
             ("training", learn::TRAINING_VERSION),
             ("scoring", learn::SCORING_VERSION),
             ("kernels", kernels::VERSION),
             ("world", world),
             ("family", family),
-        ])
+        ]);
+        versions.extend(self.precision.version());
+        versions
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {

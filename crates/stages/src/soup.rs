@@ -136,6 +136,7 @@ impl Stage for Soup {
             ]),
             Algorithm::Merge(_) => versions.extend([("models", checkpoint::MODELS_VERSION)]),
         }
+        versions.extend(self.precision.version());
         versions
     }
 

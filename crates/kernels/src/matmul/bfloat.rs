@@ -6,6 +6,9 @@
 
 use super::{Into, Matrix, Precision};
 
+/// Raised whenever a product in a lower precision than `f32` changes.
+pub const VERSION: u32 = 2;
+
 /// `c = a b` or `c += a b`, of checked shapes.
 pub(super) fn product(
     precision: Precision,
@@ -55,12 +58,12 @@ mod avx512 {
     use super::super::{Into, Matrix, Precision};
 
     /// Inner dimension at a time: a panel of `B` takes half of a 32 KiB first-level cache.
-    const DEPTH: usize = 256;
+    const DEPTH: usize = 512;
     /// Columns of `B` that are packed at a time, in all parts: half a megabyte.
-    const WIDTH: usize = 1024;
+    const WIDTH: usize = 512;
     /// Rows of `A` that are packed at a time, in all parts: a quarter of a megabyte, so that both stay in a second-level
     /// cache of one.
-    const HEIGHT: usize = 40 * ROWS;
+    const HEIGHT: usize = 20 * ROWS;
     /// Columns of a tile, two vectors.
     const COLUMNS: usize = 32;
     /// Rows of a tile: 12 x 2 sums, two vectors of `B` and one of `A` leave a few of 32 registers.
@@ -384,6 +387,14 @@ mod avx512 {
         place: Place,
     ) {
         let factors = [(0, 0), (0, b_part), (a_part, 0)];
+        // The result lies further away than the panels, and is on its way while they are multiplied.
+        for r in 0..place.rows {
+            for v in 0..2 {
+                let to = place.c.wrapping_add(r * place.stride + 16 * v);
+                // SAFETY: a hint, which touches nothing.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(to.cast()) };
+            }
+        }
         // SAFETY: the caller vouches for what is read and written.
         unsafe {
             let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
