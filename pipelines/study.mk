@@ -18,6 +18,8 @@ METHODS ?= uniform greedy
 JOBS    ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 REFS := $(STORE)/refs/$(STUDY)
+# Flags stand in them: where one is edited the stages run again, and those whose recipe is the same find their results.
+RECIPES := $(abspath $(MAKEFILE_LIST))
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -59,28 +61,28 @@ common = --store $(STORE) --threads $(THREADS) --quiet --ref $(call ref,$@)
 
 DATA_REFS := $(DATA:%=$(REFS)/data/%.json)
 
-$(REFS)/data/%.json: $(BIN)/samebasin-fetch
+$(REFS)/data/%.json: $(BIN)/samebasin-fetch $(RECIPES)
 	@echo "fetch       $*"
 	@$< $(common) dataset $(DATA.$*) >/dev/null
 
-$(REFS)/task/%.json: $(BIN)/samebasin-prepare $(DATA_REFS)
+$(REFS)/task/%.json: $(BIN)/samebasin-prepare $(RECIPES) $(DATA_REFS)
 	@echo "prepare     $*"
 	@$< $(common) $(PREPARE.$*) >/dev/null
 
-$(REFS)/corpus/%.json: $(BIN)/samebasin-prepare
+$(REFS)/corpus/%.json: $(BIN)/samebasin-prepare $(RECIPES)
 	@echo "prepare     $*"
 	@$< $(common) $(CORPUS.$*) >/dev/null
 
 ifdef FETCH
-$(REFS)/rungs/%.json: $(BIN)/samebasin-fetch
+$(REFS)/rungs/%.json: $(BIN)/samebasin-fetch $(RECIPES)
 	@echo "fetch       $*"
 	@$< $(common) ladder $(FETCH) --rungs $(subst $(space),$(comma),$(strip $(RUNGS))) >/dev/null
 
-$(REFS)/ladder/%.json: $(BIN)/samebasin-gauge $(REFS)/rungs/%.json $(DATA_REFS)
+$(REFS)/ladder/%.json: $(BIN)/samebasin-gauge $(RECIPES) $(REFS)/rungs/%.json $(DATA_REFS)
 	@echo "gauge       $*"
 	@$< $(common) --ladder $(call named,rungs) --seed $* $(GAUGE) >/dev/null
 else
-$(REFS)/ladder/%.json: $(BIN)/samebasin-pretrain $(CORPUS:%=$(REFS)/corpus/%.json)
+$(REFS)/ladder/%.json: $(BIN)/samebasin-pretrain $(RECIPES) $(CORPUS:%=$(REFS)/corpus/%.json)
 	@echo "pretrain    $*"
 	@$< $(common) $(LADDER) $(addprefix --corpus ,$(call named,corpus)) \
 		--checkpoints $(subst $(space),$(comma),$(strip $(RUNGS))) --seed $* >/dev/null
@@ -88,28 +90,28 @@ endif
 
 task = $(REFS)/task/$(TASK.$(call part,3)).json
 
-$(REFS)/run/%.json: $(BIN)/samebasin-finetune $(REFS)/ladder/$$(call part,1).json $$(task)
+$(REFS)/run/%.json: $(BIN)/samebasin-finetune $(RECIPES) $(REFS)/ladder/$$(call part,1).json $$(task)
 	@echo "finetune    $*"
 	@$< $(common) --checkpoint $(call named,ladder):step-$(call part,2) --task $(call named,task) \
 		--seed $(call part,4) $(FLAGS.$(call part,3)) >/dev/null
 
-$(REFS)/lines/%.json: $(BIN)/samebasin-interpolate $(FINETUNING:%=$(REFS)/run/$$*.%.json) $$(task)
+$(REFS)/lines/%.json: $(BIN)/samebasin-interpolate $(RECIPES) $(FINETUNING:%=$(REFS)/run/$$*.%.json) $$(task)
 	@echo "interpolate $*"
 	@$< $(common) --model $(call named,run) --task $(call named,task) --points $(POINTS) $(LINES) >/dev/null
 
 group = $(call part,1).$(call part,2).$(call part,3)
 
-$(REFS)/soup/%.json: $(BIN)/samebasin-soup $$(foreach k,$$(FINETUNING),$(REFS)/run/$$(group).$$k.json) $$(task)
+$(REFS)/soup/%.json: $(BIN)/samebasin-soup $(RECIPES) $$(foreach k,$$(FINETUNING),$(REFS)/run/$$(group).$$k.json) $$(task)
 	@echo "soup        $*"
 	@$< $(common) --model $(call named,run) --task $(call named,task) --method $(call part,4) $(SOUP) >/dev/null
 
-$(SOUPS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluate $(REFS)/soup/%.json $$(task)
+$(SOUPS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluate $(RECIPES) $(REFS)/soup/%.json $$(task)
 	@echo "evaluate    $*"
 	@$< $(common) --model $(call named,soup) --task $(call named,task) >/dev/null
 
-$(RUNS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluate $(REFS)/run/%.json $$(task)
+$(RUNS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluate $(RECIPES) $(REFS)/run/%.json $$(task)
 	@echo "evaluate    $*"
 	@$< $(common) --model $(call named,run) --task $(call named,task) >/dev/null
 
-$(REFS)/report.json: $(BIN)/samebasin-report $(RESULTS:%=$(REFS)/%.json)
+$(REFS)/report.json: $(BIN)/samebasin-report $(RECIPES) $(RESULTS:%=$(REFS)/%.json)
 	@$< --store $(STORE) --ref $(STUDY)/report --out $(OUT) $(REPORT) --input $(RESULTS:%=$(STUDY)/%)

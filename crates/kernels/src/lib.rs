@@ -19,9 +19,9 @@ pub mod denormals;
 pub mod dropout;
 mod elementary;
 pub mod embedding;
-pub mod geglu;
 pub mod gelu;
 pub mod gelu_new;
+pub mod glu;
 pub mod layer_norm;
 pub mod line;
 pub mod linear;
@@ -31,7 +31,6 @@ pub mod relu;
 pub mod rms_norm;
 pub mod rotary;
 pub mod rows;
-pub mod swiglu;
 pub mod tanh;
 
 #[cfg(test)]

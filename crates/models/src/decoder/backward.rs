@@ -2,8 +2,9 @@
 
 use kernels::attention::{self, Spans};
 use kernels::dropout::Mask;
+use kernels::glu::{self, Gate};
 use kernels::rotary::{self, Turn};
-use kernels::{embedding, gelu, rows, swiglu};
+use kernels::{embedding, gelu, rows};
 
 use super::buffers::{Buffers, Extent, Gradients, LayerBuffers, NormBuffers, Passing};
 use super::forward::packed;
@@ -72,7 +73,7 @@ impl Decoder {
         let kept = buffers.inner.get(n_inner);
         let d_inner = if self.is_gated() {
             let d_inner = wide.room(n_inner);
-            swiglu::backward(kept, d_activated, d_inner, f);
+            glu::backward(Gate::Silu, kept, d_activated, d_inner, f);
             d_inner
         } else {
             gelu::backward(d_activated, kept, places.inner.bias_mut(gradient));

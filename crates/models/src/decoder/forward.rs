@@ -2,8 +2,9 @@
 
 use kernels::attention::{self, Spans};
 use kernels::dropout::Mask;
+use kernels::glu::{self, Gate};
 use kernels::rotary::{self, Turn};
-use kernels::{embedding, gelu, gelu_new, rows, swiglu};
+use kernels::{embedding, gelu, gelu_new, rows};
 
 use super::Activation;
 use super::buffers::{BlockBuffers, Buffers, Extent, LayerBuffers, NormBuffers, Passing, longest};
@@ -208,7 +209,7 @@ impl Decoder {
             (Activation::SwiGlu, _) => {
                 let inner = inner.room(n * map.outputs);
                 map.product(values, x, inner);
-                swiglu::forward(inner, activated, f);
+                glu::forward(Gate::Silu, inner, activated, f);
             }
             (Activation::Gelu, Mode::Evaluation) => {
                 map.product(values, x, activated);

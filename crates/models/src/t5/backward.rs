@@ -2,7 +2,8 @@
 
 use kernels::attention::{self, Bias, Spans};
 use kernels::dropout::Mask;
-use kernels::{geglu, relu, rows};
+use kernels::glu::{self, Gate};
+use kernels::{relu, rows};
 
 use super::FeedForward;
 use super::buffers::{Buffers, Gradients, LayerBuffers, Packed, Site, StackBuffers};
@@ -101,7 +102,7 @@ impl T5 {
             }
             FeedForward::GatedGelu => {
                 let d_inner = wide.room(n * places.inner.outputs);
-                geglu::backward(buffers.inner.get(d_inner.len()), d_activated, d_inner, f);
+                glu::backward(Gate::GeluNew, buffers.inner.get(d_inner.len()), d_activated, d_inner, f);
                 d_inner
             }
         };

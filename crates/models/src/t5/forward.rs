@@ -2,7 +2,8 @@
 
 use kernels::attention::{self, Bias, Spans};
 use kernels::dropout::Mask;
-use kernels::{geglu, relu, rows};
+use kernels::glu::{self, Gate};
+use kernels::{relu, rows};
 
 use super::FeedForward;
 use super::buffers::{Buffers, LayerBuffers, Packed, Passing, Site, Sites, StackBuffers};
@@ -252,7 +253,7 @@ impl T5 {
             FeedForward::GatedGelu => {
                 let inner = inner.room(n * places.inner.outputs);
                 places.inner.forward(values, input, inner);
-                geglu::forward(inner, activated, f);
+                glu::forward(Gate::GeluNew, inner, activated, f);
             }
         }
         if let Some(mask) = pass.mask(is_last, pass.sites.in_layer(layer, Site::Inner)) {
