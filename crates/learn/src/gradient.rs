@@ -32,6 +32,9 @@ struct Lane {
     tally: Result<Tally, models::Error>,
 }
 
+/// What a thread is given: its lane, its examples, and where the gradient goes if not into the lane.
+type Share<'a> = ((&'a mut Lane, &'a std::ops::Range<usize>), Option<&'a mut [f32]>);
+
 impl<'a> Trainer<'a> {
     /// A trainer for `model`; `pool` is used where a batch has several shards.
     #[must_use]
@@ -69,27 +72,37 @@ impl<'a> Trainer<'a> {
         let model = self.model;
         let mut total = Tally::default();
         for (wave, shards) in shards.chunks(threads).enumerate() {
-            let work = |(index, (lane, shard)): (usize, (&mut Lane, &std::ops::Range<usize>))| {
+            // The first shard of all writes where the sum will be: most batches have no other.
+            let mut targets: Vec<Option<&mut [f32]>> = shards.iter().map(|_| None).collect();
+            if wave == 0 {
+                targets[0] = Some(&mut *gradient);
+            }
+            let work = |(index, ((lane, shard), target)): (usize, Share<'_>)| {
                 let part = view.part(shard.clone());
                 let dropout = dropout_key.map(|key| Dropout { key: shard_key(key, wave * threads + index) });
-                lane.gradient.clear();
-                lane.gradient.resize(values.len(), 0.0);
-                let (inputs, targets) = (part.inputs(), part.targets());
-                lane.tally = model.check(&inputs, Some(&targets)).map(|()| {
-                    let Lane { workspace, gradient, .. } = lane;
-                    model.loss_and_gradient(values, &inputs, &targets, dropout, scale, gradient, workspace)
+                let (inputs, labels) = (part.inputs(), part.targets());
+                let Lane { workspace, gradient: own, tally } = lane;
+                let target = target.unwrap_or_else(|| {
+                    own.clear();
+                    own.resize(values.len(), 0.0);
+                    own
+                });
+                *tally = model.check(&inputs, Some(&labels)).map(|()| {
+                    model.loss_and_gradient(values, &inputs, &labels, dropout, scale, target, workspace)
                 });
             };
             match self.pool {
                 Some(pool) if shards.len() > 1 => {
-                    let lanes = &mut self.lanes;
-                    pool.install(|| lanes.par_iter_mut().zip(shards).enumerate().for_each(work));
+                    let lanes = self.lanes.par_iter_mut();
+                    pool.install(|| lanes.zip(shards).zip(targets).enumerate().for_each(work));
                 }
-                _ => self.lanes.iter_mut().zip(shards).enumerate().for_each(work),
+                _ => self.lanes.iter_mut().zip(shards).zip(targets).enumerate().for_each(work),
             }
-            for lane in &mut self.lanes[..shards.len()] {
+            for (index, lane) in self.lanes[..shards.len()].iter_mut().enumerate() {
                 total += std::mem::replace(&mut lane.tally, Ok(Tally::default()))?;
-                kernels::rows::add(gradient, &lane.gradient);
+                if wave > 0 || index > 0 {
+                    kernels::rows::add(gradient, &lane.gradient);
+                }
             }
         }
         Ok(total)
