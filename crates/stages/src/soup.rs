@@ -32,7 +32,7 @@ pub enum Method {
     TaskArithmetic,
     /// The same of what is largest and of one sign (Yadav et al. 2023)
     Ties,
-    /// The same of a random part of each difference, made up for (Yu et al. 2024)
+    /// The same of a random part of each difference, rescaled (Yu et al. 2024)
     Dare,
     /// The mean, pulled back to the checkpoint as far as models disagree (Jang et al. 2024)
     ModelStock,
