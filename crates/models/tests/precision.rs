@@ -41,12 +41,14 @@ fn difference<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
 fn a_lower_precision_is_near_and_is_not_the_same() {
     for family in ["bert", "roberta", "distilbert", "gpt2", "gpt_neox", "llama", "olmo2", "t5", "t5_v1_1"] {
         let (logits, gradient) = pass(family, Precision::F32);
-        for (precision, bound) in [(Precision::Bf16x3, 1e-4), (Precision::Bf16, 6e-2)] {
+        // T5's scores are not divided by the root of a head's width: an error in them counts more.
+        let slack = if family.starts_with("t5") { 2.0 } else { 1.0 };
+        for (precision, bound) in [(Precision::Bf16x3, 5e-5), (Precision::Bf16, 4e-2)] {
             let (found, found_gradient) = pass(family, precision);
             let errors = [difference(&found, &logits), difference(&found_gradient, &gradient)];
             println!("{family:<12} {precision:<8?} logits {:.1e}  gradients {:.1e}", errors[0], errors[1]);
             assert!(
-                errors.iter().all(|&error| error > 0.0 && error < bound),
+                errors.iter().all(|&error| error > 0.0 && error < slack * bound),
                 "{family}, {precision:?}: {errors:?}"
             );
         }
