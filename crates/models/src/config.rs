@@ -1,9 +1,10 @@
-//! Configurations and heads, and their `config.json`.
+//! Configurations of all families, and their `config.json`.
 
 use serde::Deserialize;
 
 use crate::decoder::{self, Variant};
-use crate::{Error, bert, mlp, t5};
+use crate::fields::parse;
+use crate::{Error, Head, bert, mlp, t5};
 
 /// The shape of a model's body.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,70 +20,9 @@ pub enum Config {
     Mlp(mlp::Config),
 }
 
-/// What a model's last layer predicts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head {
-    /// The masked tokens; the decoder is tied to the word embeddings.
-    MaskedLanguage,
-    /// The token after each.
-    CausalLanguage,
-    /// Each token of another sequence, given those before it.
-    SequenceToSequence,
-    /// One of a number of classes. A single one is a score, by which several inputs are compared.
-    Classification {
-        /// How many.
-        labels: usize,
-    },
-}
-
-impl Head {
-    /// What messages call it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::MaskedLanguage => "masked-language",
-            Self::CausalLanguage => "causal-language",
-            Self::SequenceToSequence => "sequence-to-sequence",
-            Self::Classification { .. } => "classification",
-        }
-    }
-
-    /// Reads the head that a `config.json` names in `architectures`; the number of classes is that of `id2label`, or
-    /// 2 as in transformers.
-    ///
-    /// # Errors
-    /// [`Error::Json`] and, for any other architecture, [`Error::Unsupported`].
-    pub fn from_json(text: &str) -> Result<Self, Error> {
-        let stated: Stated = parse(text)?;
-        let architecture = stated.architectures.unwrap_or_default().into_iter().next().unwrap_or_default();
-        if architecture.ends_with("ForMaskedLM") || architecture.ends_with("ForPreTraining") {
-            Ok(Self::MaskedLanguage)
-        } else if architecture.ends_with("ForConditionalGeneration") || architecture == "T5WithLMHeadModel" {
-            Ok(Self::SequenceToSequence)
-        } else if architecture.ends_with("ForCausalLM") || architecture.ends_with("LMHeadModel") {
-            Ok(Self::CausalLanguage)
-        } else if architecture.ends_with("ForSequenceClassification") || architecture == mlp::ARCHITECTURE {
-            let labels = stated.id2label.map(|labels| labels.len()).or(stated.num_labels).unwrap_or(2);
-            Ok(Self::Classification { labels })
-        } else {
-            Err(Error::Unsupported {
-                field: "architectures",
-                found: format!("`{architecture}`"),
-                supported: "language models, masked, causal or from sequence to sequence, and sequence classifiers",
-            })
-        }
-    }
-}
-
 #[derive(Deserialize)]
 struct Stated {
     model_type: Option<String>,
-    architectures: Option<Vec<String>>,
-    id2label: Option<std::collections::BTreeMap<String, String>>,
-    num_labels: Option<usize>,
-}
-
-pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
-    serde_json::from_str(text).map_err(|error| Error::Json { reason: error.to_string() })
 }
 
 impl Config {
@@ -154,41 +94,5 @@ impl Config {
             Self::T5(config) => config.check(),
             Self::Mlp(config) => config.check(),
         }
-    }
-}
-
-/// Class names in order, padded with transformers' own.
-pub(crate) fn label_names(head: Head, names: &[String]) -> Option<Vec<String>> {
-    let Head::Classification { labels } = head else { return None };
-    Some((0..labels).map(|i| names.get(i).cloned().unwrap_or_else(|| format!("LABEL_{i}"))).collect())
-}
-
-/// Pretty JSON with a newline at the end; the order is that of the struct's fields on every build.
-pub(crate) fn render(fields: &impl serde::Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(fields).expect("plain fields serialise");
-    text.push('\n');
-    text
-}
-
-/// Checks a size: at least 1, and small enough that products of sizes stay in range.
-pub(crate) fn check_size(field: &'static str, found: usize) -> Result<(), Error> {
-    if (1..1 << 20).contains(&found) {
-        Ok(())
-    } else {
-        Err(Error::Range { field, found: found.to_string(), range: "in 1..1048576" })
-    }
-}
-
-/// Checks a finite number in `low..high`.
-pub(crate) fn check_in(
-    field: &'static str,
-    found: f64,
-    range: std::ops::Range<f64>,
-    says: &'static str,
-) -> Result<(), Error> {
-    if range.contains(&found) {
-        Ok(())
-    } else {
-        Err(Error::Range { field, found: found.to_string(), range: says })
     }
 }

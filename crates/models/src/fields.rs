@@ -1,5 +1,6 @@
-//! The fields of a `config.json`, one at a time.
+//! The fields of a `config.json`: read one at a time, checked, and written.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -11,7 +12,7 @@ pub(crate) struct Fields(Map<String, Value>);
 impl Fields {
     /// Those of this text.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        Ok(Self(crate::config::parse(text)?))
+        Ok(Self(parse(text)?))
     }
 
     /// Whether a field is there, be it `null`.
@@ -47,5 +48,40 @@ impl Fields {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Reads what a type asks for.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Json { reason: error.to_string() })
+}
+
+/// Pretty JSON with a newline at the end; the order is that of the struct's fields on every build.
+pub(crate) fn render(fields: &impl serde::Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(fields).expect("plain fields serialise");
+    text.push('\n');
+    text
+}
+
+/// Checks a size: at least 1, and small enough that products of sizes stay in range.
+pub(crate) fn check_size(field: &'static str, found: usize) -> Result<(), Error> {
+    if (1..1 << 20).contains(&found) {
+        Ok(())
+    } else {
+        Err(Error::Range { field, found: found.to_string(), range: "in 1..1048576" })
+    }
+}
+
+/// Checks a finite number in `low..high`.
+pub(crate) fn check_in(
+    field: &'static str,
+    found: f64,
+    range: std::ops::Range<f64>,
+    says: &'static str,
+) -> Result<(), Error> {
+    if range.contains(&found) {
+        Ok(())
+    } else {
+        Err(Error::Range { field, found: found.to_string(), range: says })
     }
 }

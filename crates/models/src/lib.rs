@@ -21,6 +21,7 @@ mod buffer;
 mod config;
 mod error;
 mod fields;
+mod head;
 mod inputs;
 mod maps;
 mod model;
@@ -32,8 +33,9 @@ pub mod decoder;
 pub mod mlp;
 pub mod t5;
 
-pub use config::{Config, Head};
+pub use config::Config;
 pub use error::Error;
+pub use head::Head;
 pub use inputs::{Dropout, Inputs, Targets, Tokens};
 pub use kernels::cross_entropy::Tally;
 pub use kernels::matmul::Precision;

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use weights::Layout;
 
 use crate::buffer::Buffer;
-use crate::config::{check_size, label_names, parse, render};
+use crate::fields::{check_size, parse, render};
+use crate::head::MLP_ARCHITECTURE;
 use crate::start::Initial;
 use crate::{Error, Head, Tally, Targets};
 
@@ -17,7 +18,6 @@ pub const VERSION: u32 = 1;
 
 /// The family's name in `config.json`.
 pub const MODEL_TYPE: &str = "samebasin-mlp";
-pub(crate) const ARCHITECTURE: &str = "SamebasinMlpClassifier";
 
 /// Shape of a perceptron.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,11 +53,11 @@ impl Config {
 
     pub(crate) fn to_json(&self, head: Head, names: &[String]) -> String {
         render(&Written {
-            architectures: [ARCHITECTURE],
+            architectures: [MLP_ARCHITECTURE],
             model_type: MODEL_TYPE,
             input_size: self.input_size,
             hidden_sizes: &self.hidden_sizes,
-            id2label: label_names(head, names).unwrap_or_default().into_iter().enumerate().collect(),
+            id2label: head.label_names(names).unwrap_or_default().into_iter().enumerate().collect(),
         })
     }
 

@@ -43,7 +43,7 @@ impl Model {
     pub fn new(config: Config, head: Head) -> Result<Self, Error> {
         config.check()?;
         if let Head::Classification { labels } = head {
-            crate::config::check_size("num_labels", labels)?;
+            crate::fields::check_size("num_labels", labels)?;
         }
         let mut layout = Layout::default();
         let family = match &config {

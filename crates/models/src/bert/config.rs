@@ -2,7 +2,7 @@
 
 use super::Variant;
 use crate::Error;
-use crate::config::{check_in, check_size};
+use crate::fields::{check_in, check_size};
 use crate::start::Initial;
 
 /// Shape and probabilities of a BERT, under their names in `config.json`.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Config, Variant};
 use crate::Error;
-use crate::config::parse;
+use crate::fields::parse;
 
 /// What transformers may have written: absent fields mean its defaults.
 #[derive(Deserialize)]

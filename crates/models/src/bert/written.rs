@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Config, Variant};
 use crate::Head;
-use crate::config::{label_names, render};
+use crate::fields::render;
 
 #[derive(Serialize)]
 struct Written {
@@ -63,7 +63,7 @@ struct WrittenDistil {
 
 impl Config {
     pub(crate) fn to_json(&self, head: Head, names: &[String]) -> String {
-        let labels = label_names(head, names);
+        let labels = head.label_names(names);
         let id2label: Option<BTreeMap<usize, String>> =
             labels.clone().map(|labels| labels.into_iter().enumerate().collect());
         let label2id: Option<BTreeMap<String, usize>> =

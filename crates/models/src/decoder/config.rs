@@ -2,7 +2,7 @@
 
 use super::{Scaling, Variant};
 use crate::Error;
-use crate::config::{check_in, check_size};
+use crate::fields::{check_in, check_size};
 use crate::start::Initial;
 
 /// What happens inside the feed-forward blocks.

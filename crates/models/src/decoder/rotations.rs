@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::Config;
 use crate::Error;
-use crate::config::check_in;
 use crate::fields::Fields;
+use crate::fields::{check_in, check_size};
 
 /// What became of the frequencies `theta^(-2i / size)` when a model was made to read longer texts: `rope_type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -67,7 +67,7 @@ impl Scaling {
         if let Self::Llama3 { low, high, before, .. } = self {
             check_in("low_freq_factor", low, 1e-6..1e6, "in 1e-6..1e6")?;
             check_in("high_freq_factor", high, low + f64::EPSILON..1e6, "more than `low_freq_factor`")?;
-            crate::config::check_size("original_max_position_embeddings", before)?;
+            check_size("original_max_position_embeddings", before)?;
         }
         Ok(())
     }

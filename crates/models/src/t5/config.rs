@@ -1,7 +1,7 @@
 //! The shape of a T5.
 
 use crate::Error;
-use crate::config::{check_in, check_size};
+use crate::fields::{check_in, check_size};
 use crate::start::Initial;
 
 /// What happens inside the feed-forward blocks: `feed_forward_proj`.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Config, FeedForward};
 use crate::Head;
-use crate::config::{label_names, render};
+use crate::fields::render;
 
 impl Config {
     pub(crate) fn to_json(&self, head: Head, names: &[String]) -> String {
@@ -49,7 +49,7 @@ impl Config {
             ("use_cache", json!(true)),
             ("vocab_size", json!(self.vocab_size)),
         ]);
-        if let Some(labels) = label_names(head, names) {
+        if let Some(labels) = head.label_names(names) {
             let id2label: BTreeMap<usize, &String> = labels.iter().enumerate().collect();
             let label2id: BTreeMap<&String, usize> = labels.iter().zip(0..).collect();
             fields.extend([("id2label", json!(id2label)), ("label2id", json!(label2id))]);
