@@ -57,7 +57,8 @@ mod avx512 {
 
     use super::super::{Into, Matrix, Precision};
 
-    /// Inner dimension at a time: a panel of `B` takes half of a 32 KiB first-level cache.
+    /// Inner dimension at a time: a panel of `B` takes 32 KiB, two thirds of a first-level cache of 48; with fewer the sums go
+    /// to memory and back more often.
     const DEPTH: usize = 512;
     /// Columns of `B` that are packed at a time, in all parts: half a megabyte.
     const WIDTH: usize = 512;
