@@ -2,6 +2,7 @@
 //!
 //! | module | shows that |
 //! |---|---|
+//! | `ratings` | labels that are numbers are scored by their correlation |
 //! | `study` | a whole study runs, is found again, and has the same bytes on one thread and on two |
 //! | `glyphs` | the visual world shows the effect in the direction that is known |
 //! | `kills` | `kill -9` at any moment loses nothing and publishes nothing partial |
@@ -35,5 +36,6 @@ mod minilm;
 mod olah;
 mod published;
 mod races;
+mod ratings;
 mod study;
 mod t5;

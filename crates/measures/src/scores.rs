@@ -118,6 +118,17 @@ pub fn probabilities(logits: &[f32], c: usize) -> Vec<f64> {
     out
 }
 
+/// The expectation of `values` `[c]` under the probabilities of each row of logits `[n, c]`.
+///
+/// # Panics
+/// If there are no values or their number does not divide that of the logits.
+#[must_use]
+pub fn expectations(logits: &[f32], values: &[f64]) -> Vec<f64> {
+    let probabilities = probabilities(logits, values.len());
+    let rows = probabilities.chunks_exact(values.len());
+    rows.map(|row| row.iter().zip(values).map(|(p, value)| p * value).sum()).collect()
+}
+
 /// Expected calibration error (Guo et al. 2017): `sum_b n_b/n |accuracy_b - mean confidence_b|` over
 /// [`CALIBRATION_BINS`] equal bins `(b/B, (b+1)/B]` of the predicted class's probability.
 ///
@@ -297,6 +308,7 @@ mod tests {
             -0.742_610_657_232_505_7,
         );
         assert_eq!(pearson(&[1.0, 1.0], &[0.0, 1.0]), None);
+        near(expectations(&[0.0, 3f32.ln()], &[-1.0, 5.0])[0], 0.25 * -1.0 + 0.75 * 5.0);
     }
 
     #[test]

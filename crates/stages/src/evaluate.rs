@@ -96,9 +96,7 @@ impl Stage for Evaluate {
             let logits = examiner.logits(&examples)?;
             score_rows.extend(by_case(split, &examples, &logits));
             if task.metric != Metric::default() {
-                let classes = examples.label_names.len();
-                let predictions = scores::predictions(&logits, classes);
-                let value = task_inputs::value(task.metric, &predictions, &examples.labels, classes);
+                let value = task_inputs::value(task.metric, &logits, &examples.labels, &examples.label_names);
                 work.fact(&format!("{}_{split}", task.metric.name()), value)?;
             }
             prediction_rows.extend(predictions(split, &examples, &logits));

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use measures::pooling;
 use measures::scores::Confusion;
+use measures::{pooling, scores};
 use store::{Input, Manifest};
 use tasks::{Encoded, Encoder, Examples, Form, LabelledBatch, Metric, Pool, PoolBy};
 
@@ -37,14 +37,20 @@ pub(crate) fn add_metric(inputs: &mut Inputs, task: &Manifest) -> Result<(), Fai
     }
 }
 
-/// The metric's value; none for F1 where the second label is neither asked for nor given.
-pub(crate) fn value(metric: Metric, predictions: &[u32], labels: &[u32], classes: usize) -> Option<f64> {
-    let table = Confusion::new(predictions, labels, classes);
+/// The metric's value of logits `[labels, names]`; none for F1 where the second label is neither asked for nor given, and
+/// for a correlation where one side is constant.
+pub(crate) fn value(metric: Metric, logits: &[f32], labels: &[u32], names: &[String]) -> Option<f64> {
+    let table = || Confusion::new(&scores::predictions(logits, names.len()), labels, names.len());
     match metric {
-        Metric::Accuracy => Some(table.accuracy()),
-        Metric::Mcc => Some(table.mcc()),
-        Metric::F1 => table.f1(1),
-        Metric::MacroF1 => Some(table.macro_f1()),
+        Metric::Accuracy => Some(table().accuracy()),
+        Metric::Mcc => Some(table().mcc()),
+        Metric::F1 => table().f1(1),
+        Metric::MacroF1 => Some(table().macro_f1()),
+        Metric::Pearson => {
+            let ratings = tasks::ratings(names).ok()?;
+            let right: Vec<f64> = labels.iter().map(|&label| ratings[label as usize]).collect();
+            scores::pearson(&scores::expectations(logits, &ratings), &right)
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub use error::Error;
 pub use examples::{Content, Examples};
 pub use form::Form;
 pub use masking::{MaskedBatch, Masking};
-pub use metric::Metric;
+pub use metric::{Metric, ratings};
 pub use pool::{Pool, PoolBy};
 pub use source::{Batch, LabelledBatch, Source};
 pub use task::{Intervention, Task};

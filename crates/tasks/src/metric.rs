@@ -15,9 +15,15 @@ pub enum Metric {
     F1,
     /// F1, averaged over the labels that occur, 0 to 1.
     MacroF1,
+    /// Pearson correlation of ratings, -1 to 1: STS-B's. The labels are numbers, a model's rating is their expectation
+    /// under its probabilities (Tai, Socher and Manning 2015, section 4.2).
+    Pearson,
 }
 
 impl Metric {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Accuracy, Self::Mcc, Self::F1, Self::MacroF1, Self::Pearson];
+
     /// Its name in a specification and in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -26,28 +32,40 @@ impl Metric {
             Self::Mcc => "mcc",
             Self::F1 => "f1",
             Self::MacroF1 => "macro-f1",
+            Self::Pearson => "pearson",
         }
     }
 
     /// The metric of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Accuracy, Self::Mcc, Self::F1, Self::MacroF1].into_iter().find(|metric| metric.name() == name)
+        Self::ALL.into_iter().find(|metric| metric.name() == name)
     }
 
-    /// Checks that it is a metric for `classes` labels.
+    /// Checks that it is a metric for these labels.
     ///
     /// # Errors
-    /// In words, if it is F1 and there are not two.
-    pub fn check(self, classes: usize) -> Result<(), String> {
-        match (self, classes) {
-            (Self::F1, 2) => Ok(()),
-            (Self::F1, _) => {
-                Err(format!("`f1` is of the second of two labels, but there are {classes}; `macro-f1`?"))
-            }
+    /// In words, if it is F1 and there are not two labels, or Pearson and they are no numbers.
+    pub fn check(self, labels: &[String]) -> Result<(), String> {
+        match self {
+            Self::F1 if labels.len() != 2 => Err(format!(
+                "`f1` is of the second of two labels, but there are {}; `macro-f1`?",
+                labels.len()
+            )),
+            Self::Pearson => ratings(labels).map(drop),
             _ => Ok(()),
         }
     }
+}
+
+/// The numbers that the labels of ratings are.
+///
+/// # Errors
+/// In words, for the first label that is no finite number.
+pub fn ratings(labels: &[String]) -> Result<Vec<f64>, String> {
+    let number = |label: &String| label.parse().ok().filter(|number: &f64| number.is_finite());
+    let wrong = |label: &String| format!("`pearson` is of labels that are numbers, and `{label}` is none");
+    labels.iter().map(|label| number(label).ok_or_else(|| wrong(label))).collect()
 }
 
 #[cfg(test)]
@@ -56,7 +74,7 @@ mod tests {
 
     #[test]
     fn names_come_back_and_stand_in_files() {
-        for metric in [Metric::Accuracy, Metric::Mcc, Metric::F1, Metric::MacroF1] {
+        for metric in Metric::ALL {
             assert_eq!(Metric::named(metric.name()), Some(metric));
             assert_eq!(serde_json::to_string(&metric).unwrap(), format!("\"{}\"", metric.name()));
         }
@@ -64,8 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn f1_is_of_two_labels() {
-        assert!(Metric::F1.check(3).unwrap_err().contains("but there are 3; `macro-f1`?"));
-        assert!(Metric::F1.check(2).is_ok() && Metric::MacroF1.check(3).is_ok());
+    fn labels_must_suit() {
+        let labels = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let (two, three) = (labels(&["no", "yes"]), labels(&["0", "2.5", "-1"]));
+        assert!(Metric::F1.check(&three).unwrap_err().contains("but there are 3; `macro-f1`?"));
+        assert!(Metric::F1.check(&two).is_ok() && Metric::MacroF1.check(&three).is_ok());
+        assert!(Metric::Pearson.check(&two).unwrap_err().ends_with("numbers, and `no` is none"));
+        assert!(Metric::Pearson.check(&labels(&["0", "inf"])).is_err());
+        assert_eq!(ratings(&three), Ok(vec![0.0, 2.5, -1.0]));
     }
 }

@@ -53,7 +53,13 @@ impl Task {
         {
             return wrong("labels", format!("label `{}` is named twice", self.labels[twice]));
         }
-        if let Err(reason) = self.metric.check(self.labels.len()) {
+        if let Some(label) = self.labels.iter().find(|label| label.contains('|')) {
+            return wrong(
+                "labels",
+                format!("label `{label}` holds `|`, which stands between labels in tables"),
+            );
+        }
+        if let Err(reason) = self.metric.check(&self.labels) {
             return wrong("metric", reason);
         }
         for (name, pool) in &self.pools {
@@ -61,7 +67,12 @@ impl Task {
             if !self.splits.contains_key(name) {
                 return wrong(&part, "its labels pool, but there is no such split".into());
             }
-            pool.check(self.labels.len()).map_err(|reason| Error::Examples { part, reason })?;
+            let suits = pool.check(self.labels.len()).and_then(|()| match self.metric {
+                // F1 of a split is of its own second label, whatever the task has.
+                Metric::Pearson => Metric::Pearson.check(&pool.labels),
+                _ => Ok(()),
+            });
+            suits.map_err(|reason| Error::Examples { part, reason })?;
         }
         if self.form == Form::Preference {
             if self.labels.len() != 2 || !self.pools.is_empty() {
@@ -141,6 +152,14 @@ mod tests {
             task.check().unwrap_err().to_string()
         };
         assert_eq!(message(&|t| t.labels[1] = "no".into()), "labels: label `no` is named twice");
+        assert_eq!(
+            message(&|t| t.labels[1] = "a|b".into()),
+            "labels: label `a|b` holds `|`, which stands between labels in tables"
+        );
+        assert_eq!(
+            message(&|t| t.metric = Metric::Pearson),
+            "metric: `pearson` is of labels that are numbers, and `no` is none"
+        );
         assert_eq!(message(&|t| t.labels.truncate(1)), "labels: 1 label(s) leave nothing to learn");
         assert_eq!(
             message(&|t| t.splits.get_mut("val").unwrap().labels[0] = 7).split(':').next(),

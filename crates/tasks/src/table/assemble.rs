@@ -7,7 +7,7 @@ use random::Stream;
 
 use super::format::File;
 use super::{Generator, Part, Sample, Spec};
-use crate::{Content, Error, Examples, Intervention, Task, hans};
+use crate::{Content, Error, Examples, Intervention, Metric, Task, hans};
 
 /// A task from files, and what its splits share with its training set.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,14 +46,14 @@ impl Spec {
             let bytes = fetch(&name)?;
             files.insert(name, bytes);
         }
-        let read = |part: &Part| part.read(&files[&part.file], &self.labels);
+        let read = |part: &Part| part.read(&files[&part.file], &self.labels, self.metric);
         let mut splits = BTreeMap::from([("val".to_owned(), read(&self.val)?)]);
         let mut pools = BTreeMap::new();
         for (name, part) in &self.split {
             let wrong = |reason| Error::Specification { reason: format!("[split.{name}]: {reason}") };
             let pool = part.pool(&self.labels).map_err(wrong)?;
             let labels = pool.as_ref().map_or(&self.labels, |pool| &pool.labels);
-            splits.insert(name.clone(), part.read(&files[&part.file], labels)?);
+            splits.insert(name.clone(), part.read(&files[&part.file], labels, self.metric)?);
             pools.extend(pool.map(|pool| (name.clone(), pool)));
         }
         for (name, generated) in &self.generated {
@@ -84,7 +84,7 @@ impl Spec {
 }
 
 impl Part {
-    fn read(&self, bytes: &[u8], labels: &[String]) -> Result<Examples, Error> {
+    fn read(&self, bytes: &[u8], labels: &[String], metric: Metric) -> Result<Examples, Error> {
         let file = File { name: &self.file, bytes, header: self.columns.as_deref() };
         let mut chosen = vec![self.text.as_str()];
         chosen.extend(self.label.as_deref());
@@ -101,7 +101,7 @@ impl Part {
             let text = next();
             let label = match self.label {
                 Some(_) => {
-                    let label = self.label(&next(), labels);
+                    let label = self.label(&next(), labels, metric);
                     let Some(label) = label.map_err(|reason| file.wrong(Some(line), reason))? else {
                         continue;
                     };

@@ -5,7 +5,7 @@
 //! ```toml
 //! name = "qqp"
 //! labels = ["different", "duplicate"]
-//! metric = "f1"                       # or "accuracy", "mcc", "macro-f1"; else accuracy
+//! metric = "f1"                       # or "accuracy", "mcc", "macro-f1", "pearson"; else accuracy
 //!
 //! [train]
 //! file = "glue/qqp.train.jsonl"       # .jsonl, .tsv, .csv or .parquet; or say `format`
@@ -42,7 +42,9 @@
 //!
 //! `columns = ["source", "label", "mark", "text"]` names the columns of a file without a header; `drop = ["-"]` leaves
 //! out the rows with these labels. A split whose answers are fewer than the task's labels says which fall together:
-//! `pool = { by = "max", labels = { non-entailment = ["neutral", "contradiction"] } }`; its `map` leads to these.
+//! `pool = { by = "max", labels = { non-entailment = ["neutral", "contradiction"] } }`; its `map` leads to these. Ratings
+//! are labels that are numbers, `labels = ["0", "1", "2", "3", "4", "5"]` with `metric = "pearson"`: a file's 3.8 counts as
+//! 4, and a model's rating is the labels' expectation.
 //!
 //! `[do.<name>.base]` and `[do.<name>.done]` are the two sides of an intervention, row by row. `[generated.<name>]` with
 //! `generator = "hans"`, `per_case = 100` and `seed = 0` is a split that needs no file ([`crate::hans`]).

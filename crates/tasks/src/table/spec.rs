@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
+use crate::metric::ratings;
 use crate::{Error, Form, Metric, Pool, PoolBy, hans};
 
 /// A task's specification. See the [module](super) for an example.
@@ -151,7 +152,7 @@ impl Spec {
         if spec.labels.len() < 2 {
             return wrong("`labels` must name at least two labels".into());
         }
-        if let Err(reason) = spec.metric.check(spec.labels.len()) {
+        if let Err(reason) = spec.metric.check(&spec.labels) {
             return wrong(reason);
         }
         if spec.split.contains_key("val") {
@@ -277,8 +278,9 @@ impl Part {
         }
     }
 
-    /// The class index of what stands in the label column; `None` if the row is to be left out.
-    pub(super) fn label(&self, cell: &str, labels: &[String]) -> Result<Option<u32>, String> {
+    /// The class index of what stands in the label column; `None` if the row is to be left out. A rating between two
+    /// labels counts as the nearer one, or the higher if it lies half-way.
+    pub(super) fn label(&self, cell: &str, labels: &[String], metric: Metric) -> Result<Option<u32>, String> {
         if self.drop.iter().any(|dropped| dropped == cell) {
             return Ok(None);
         }
@@ -289,10 +291,24 @@ impl Part {
                 format!("label `{cell}` is not in `map`, which has {}", names(&allowed))
             })?,
         };
-        let index = labels.iter().position(|label| label == name);
+        let mut index = labels.iter().position(|label| label == name);
+        if metric == Metric::Pearson {
+            index = index.or_else(|| nearest(name, &ratings(labels).ok()?));
+        }
         let unknown = || format!("label `{cell}` is none of {}; give a `map`?", names(labels));
         index.map(|index| Some(index as u32)).ok_or_else(unknown)
     }
+}
+
+/// Index of the rating that is nearest to the number in `cell`; `None` if it is no number, or beyond them all.
+fn nearest(cell: &str, ratings: &[f64]) -> Option<usize> {
+    let number: f64 = cell.trim().parse().ok()?;
+    let within =
+        ratings.iter().any(|&rating| rating <= number) && ratings.iter().any(|&rating| number <= rating);
+    let distance = |index: &usize| (number - ratings[*index]).abs();
+    let nearer =
+        |a: &usize, b: &usize| distance(a).total_cmp(&distance(b)).then(ratings[*b].total_cmp(&ratings[*a]));
+    within.then(|| (0..ratings.len()).min_by(nearer)).flatten()
 }
 
 pub(super) fn names(names: &[String]) -> String {
@@ -328,8 +344,8 @@ pub(super) mod tests {
     fn a_specification_is_read() {
         let spec = Spec::parse(SPEC).unwrap();
         assert_eq!(spec.files().into_iter().collect::<Vec<_>>(), ["train.jsonl", "val.tsv"]);
-        assert_eq!(spec.train.label("1", &spec.labels), Ok(Some(1)));
-        assert_eq!(spec.val.label("yes", &spec.labels), Ok(Some(1)));
+        assert_eq!(spec.train.label("1", &spec.labels, spec.metric), Ok(Some(1)));
+        assert_eq!(spec.val.label("yes", &spec.labels, spec.metric), Ok(Some(1)));
         assert_eq!(spec.split["ood"].sample, Some(Sample { seed: 1, skip: 2, take: 2 }));
     }
 
@@ -369,16 +385,33 @@ pub(super) mod tests {
         let spec = Spec::parse(&text).unwrap();
         let pool = spec.split["ood"].pool(&spec.labels).unwrap().unwrap();
         assert_eq!((pool.of, pool.by), (vec![0, 1, 1], PoolBy::Sum));
-        assert_eq!(spec.split["ood"].label("y", &pool.labels), Ok(Some(1)));
+        assert_eq!(spec.split["ood"].label("y", &pool.labels, spec.metric), Ok(Some(1)));
         let fine = text.replace("y = \"right\"", "y = \"yes\"");
         let message = Spec::parse(&fine).unwrap_err().to_string();
         assert!(message.contains("sends `y` to `yes`, but the labels are `no`, `right`"), "{message}");
     }
 
     #[test]
+    fn a_rating_counts_as_the_nearest_label() {
+        let text = SPEC
+            .replace("labels = [\"no\", \"yes\"]", "labels = [\"0\", \"1\", \"3\"]\nmetric = \"pearson\"");
+        let spec = Spec::parse(&text.replace("map = { 0 = \"no\", 1 = \"yes\" }", "")).unwrap();
+        let label = |cell| spec.train.label(cell, &spec.labels, spec.metric);
+        for (cell, index) in [("0", 0), ("0.4", 0), ("0.500", 1), ("1.9", 1), ("2", 2), ("3.0", 2)] {
+            assert_eq!(label(cell), Ok(Some(index)), "{cell}");
+        }
+        for cell in ["3.1", "-0.1", "NaN", "often"] {
+            let message = label(cell).unwrap_err();
+            assert_eq!(message, format!("label `{cell}` is none of `0`, `1`, `3`; give a `map`?"));
+        }
+        let message = Spec::parse(&SPEC.replace("[train]", "metric = \"pearson\"\n[train]")).unwrap_err();
+        assert!(message.to_string().contains("labels that are numbers, and `no` is none"));
+    }
+
+    #[test]
     fn labels_outside_of_the_map_are_named() {
         let spec = Spec::parse(SPEC).unwrap();
-        let message = |part: &Part, cell| part.label(cell, &spec.labels).unwrap_err();
+        let message = |part: &Part, cell| part.label(cell, &spec.labels, spec.metric).unwrap_err();
         assert_eq!(message(&spec.train, "2"), "label `2` is not in `map`, which has `0`, `1`");
         assert_eq!(message(&spec.val, "0"), "label `0` is none of `no`, `yes`; give a `map`?");
     }

@@ -76,11 +76,14 @@ impl Behaviour {
     /// The task's metric on a split and, where `case` is not empty, a case of it.
     pub(crate) fn score(&self, split: &str, case: &str) -> Option<f64> {
         let answers = self.answers.get(split)?;
-        let rows = (0..answers.labels.len()).filter(|&i| case.is_empty() || answers.cases[i] == case);
-        let (predictions, labels): (Vec<u32>, Vec<u32>) =
-            rows.map(|i| (answers.predictions[i], answers.labels[i])).unzip();
-        (!labels.is_empty())
-            .then(|| task_inputs::value(self.metric, &predictions, &labels, answers.classes))
+        let rows: Vec<usize> =
+            (0..answers.labels.len()).filter(|&i| case.is_empty() || answers.cases[i] == case).collect();
+        let labels: Vec<u32> = rows.iter().map(|&i| answers.labels[i]).collect();
+        let logits_of = |&i: &usize| &answers.logits[i * answers.classes..][..answers.classes];
+        let logits: Vec<f32> = rows.iter().flat_map(logits_of).copied().collect();
+        let names: Vec<String> = answers.label_order.split('|').map(str::to_owned).collect();
+        (!labels.is_empty() && names.len() == answers.classes)
+            .then(|| task_inputs::value(self.metric, &logits, &labels, &names))
             .flatten()
     }
 
@@ -271,6 +274,11 @@ mod tests {
             );
         }
         assert_eq!(behaviour.score("id", ""), None);
+        behaviour = model([[2.0, 0.0], [0.0, 2.0]], right, 0.0);
+        behaviour.answers.get_mut("ood").unwrap().label_order = "1|5".into();
+        behaviour.metric = Metric::Pearson;
+        // Two expectations, the higher of them with the higher rating.
+        assert!((behaviour.score("ood", "").unwrap() - 1.0).abs() < 1e-12);
     }
 
     #[test]
