@@ -76,6 +76,18 @@ fn decoders_are_pretrained_gauged_and_fine_tuned() {
         }
         let config = std::fs::read_to_string(bench.object(&format!("{family}/answers"), "config")).unwrap();
         assert!(config.contains("ForSequenceClassification") && config.contains("\"score\""), "{config}");
+
+        // One rung as a folder of a model's, whose tokenizer and padding transformers finds.
+        let folder = bench.path(&format!("{family}-exported"));
+        bench.run("store", &["export", &start, folder.to_str().unwrap()]);
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        assert_eq!(read("model.safetensors"), std::fs::read(bench.object(&ladder, "step-60")).unwrap());
+        assert!(!folder.join("step-0.safetensors").exists() && !folder.join("ladder.parquet").exists());
+        let json = |name: &str| serde_json::from_slice::<serde_json::Value>(&read(name)).unwrap();
+        let tokenizer = json("tokenizer_config.json");
+        assert_eq!((&tokenizer["pad_token"], &tokenizer["model_max_length"]), (&"[PAD]".into(), &24.into()));
+        assert_eq!(tokenizer["model_input_names"], serde_json::json!(["input_ids", "attention_mask"]));
+        assert_eq!(json("config.json")["pad_token_id"], json("tokenizer.json")["model"]["vocab"]["[PAD]"]);
     }
     let message = bench.fails(USAGE, "pretrain", &["--world", "roles", "--family", "gpt2"]);
     assert!(message.contains("--world corpus"), "{message}");

@@ -1,7 +1,7 @@
 """Loads a model that samebasin wrote with transformers, and compares logits example by example.
 
     pip install torch transformers polars
-    samebasin store export world/run/0.6000.base.0 folder        # config.json, model.safetensors, tokenizer.json
+    samebasin store export world/run/0.6000.base.0 folder        # config.json, model.safetensors, tokenizer.json, ...
     python tests/transformers/check_export.py folder out/world/tables/predictions.parquet RUN_KEY TASK_SPLIT.parquet
 
 Exits with 1 if any logit differs by more than 1e-4.
@@ -11,16 +11,13 @@ import sys
 
 import polars
 import torch
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 
 def main():
     folder, predictions, run, split_file = sys.argv[1:]
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=f"{folder}/tokenizer.json")
-    tokenizer.pad_token = "[PAD]" if "[PAD]" in tokenizer.get_vocab() else "<pad>"
-    if model.config.is_encoder_decoder:
-        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     examples = polars.read_parquet(split_file).head(64)
     ours = polars.read_parquet(predictions)
     if "run" in ours.columns:

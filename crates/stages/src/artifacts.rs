@@ -1,16 +1,17 @@
 //! `samebasin store`: a look into the artifact store.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
-use store::{Manifest, Media, Mode, Store, Sweep};
+use store::{Manifest, Mode, Store, Sweep};
 
-use crate::stage::Failure;
+use crate::export::export;
+use crate::stage::{Failure, Source};
 
 /// Look into the artifact store
 #[derive(Parser)]
@@ -73,8 +74,9 @@ enum Deed {
     /// Copy a result's outputs into a folder; a model's folder opens with transformers' `from_pretrained`, the folder
     /// `adapter` in it with peft's
     Export {
-        /// Ref, key, or the beginning of a key
-        name: String,
+        /// Ref, key, or the beginning of a key; with `:step-1000` one checkpoint of a ladder
+        #[arg(value_name = "REF[:OUTPUT]")]
+        name: Source,
         /// Folder to write, created if need be
         folder: PathBuf,
     },
@@ -142,7 +144,7 @@ fn run(command: &CommandLine) -> Result<(), Failure> {
                 Ok(format!("{table}\ntotal {}\n", size(usage.bytes)))
             })
         }
-        Deed::Export { name, folder } => export(&store, &store.resolve(name)?, folder),
+        Deed::Export { name, folder } => export(&store, name, folder),
     }
 }
 
@@ -286,30 +288,6 @@ fn verify(store: &Store, command: &CommandLine, repair: bool) -> Result<(), Fail
         "{} things in the store are not as they should be; {advice}",
         found.problems.len()
     )))
-}
-
-fn export(store: &Store, manifest: &Manifest, folder: &Path) -> Result<(), Failure> {
-    let writing = |path: &Path| {
-        let what = format!("cannot write {}", path.display());
-        |source| Failure::Io { what, source }
-    };
-    std::fs::create_dir_all(folder).map_err(writing(folder))?;
-    for (role, output) in &manifest.outputs {
-        let extension = match output.media {
-            Media::Other => String::new(),
-            media => format!(".{}", media.extension()),
-        };
-        let path = match crate::adapter::FILES.iter().find(|(known, _)| known == role) {
-            Some((_, file)) => {
-                let own = folder.join("adapter");
-                std::fs::create_dir_all(&own).map_err(writing(&own))?;
-                own.join(file)
-            }
-            None => folder.join(format!("{role}{extension}")),
-        };
-        std::fs::write(&path, store.read(&output.object)?).map_err(writing(&path))?;
-    }
-    Ok(())
 }
 
 fn bare_table(header: &[&str]) -> Table {

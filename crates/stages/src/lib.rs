@@ -25,5 +25,6 @@ pub mod rows;
 
 mod adapter;
 mod checkpoint;
+mod export;
 mod group;
 mod task_inputs;

@@ -232,6 +232,8 @@ impl Stage for Pretrain {
             ("family", family),
         ]);
         versions.extend(self.precision.version());
+        // Version 2 of a decoder's description names the token that fills up a batch.
+        versions.extend(self.family.decoder().map(|_| ("description", 2)));
         versions
     }
 
@@ -338,7 +340,7 @@ impl Pretrain {
                         intermediate_size: intermediate,
                         max_position_embeddings: self.positions,
                         initializer_range: self.initializer_range,
-                        pad_token_id: None,
+                        pad_token_id: tasks::token_id(tokenizer.unwrap_or_default(), tasks::PADDING)?,
                         ..decoder::Config::of(variant)
                     };
                     config.set_dropout(self.dropout);
@@ -366,7 +368,7 @@ impl Pretrain {
 
     /// A T5 of this shape, both of whose stacks have so many layers.
     fn t5(&self, tokenizer: &[u8], vocab_size: usize, d_ff: usize) -> Result<Model, Failure> {
-        let pad_token_id = tasks::token_id(tokenizer, &["<pad>", "[PAD]"])?;
+        let pad_token_id = tasks::token_id(tokenizer, tasks::PADDING)?;
         let mut config = t5::Config {
             vocab_size,
             d_model: self.hidden,

@@ -229,15 +229,6 @@ pub fn vocabulary_size(tokenizer_json: &[u8]) -> Result<usize, Error> {
     id_end(&parse(tokenizer_json)?).map(|end| end as usize)
 }
 
-/// The id of the first of these tokens that a `tokenizer.json` knows.
-///
-/// # Errors
-/// [`Error::Tokenizer`] if the bytes are no tokenizer.
-pub fn token_id(tokenizer_json: &[u8], names: &[&str]) -> Result<Option<u32>, Error> {
-    let tokenizer = parse(tokenizer_json)?;
-    Ok(names.iter().find_map(|name| tokenizer.token_to_id(name)))
-}
-
 /// One more than the largest id of a tokenizer.
 pub(crate) fn id_end(tokenizer: &Tokenizer) -> Result<u32, Error> {
     // A model has a row for each id, so that one wild id would cost gigabytes.

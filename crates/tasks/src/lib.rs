@@ -21,12 +21,13 @@ mod metric;
 mod pool;
 pub mod roles;
 mod source;
+mod special_tokens;
 pub mod table;
 mod task;
 mod tokenizer_file;
 
 pub use corruption::{Corruption, SequencePairs};
-pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, token_id, vocabulary_size};
+pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, vocabulary_size};
 pub use error::Error;
 pub use examples::{Content, Examples};
 pub use form::Form;
@@ -34,6 +35,7 @@ pub use masking::{MaskedBatch, Masking};
 pub use metric::{Metric, ratings};
 pub use pool::{Pool, PoolBy};
 pub use source::{Batch, LabelledBatch, Source};
+pub use special_tokens::{PADDING, token_id, tokenizer_config};
 pub use task::{Intervention, Task};
 
 /// Golden tests: outputs as hashes that stand in the tests, so that a change without a new version turns them red.
