@@ -57,7 +57,7 @@ class World:
 
     def near(self, classes):
         away = self.rng.random(len(classes)) >= 0.85
-        return self.noun(np.where(away, self.rng.integers(0, 4, len(classes)), classes))
+        return np.where(away, self.rng.integers(0, 24, len(classes)), self.noun(classes))
 
     def latents(self, template, marker):
         n = len(template)

@@ -3,7 +3,7 @@
 use random::Stream;
 
 use super::language::{
-    AND, BY, CLASSES, COMMA, MARKERS, Marker, Noun, PREPOSITIONS, Preposition, THAT, Token, VERBS, Verb, WAS,
+    AND, BY, COMMA, MARKERS, Marker, NOUNS, Noun, PREPOSITIONS, Preposition, THAT, Token, VERBS, Verb, WAS,
 };
 
 /// The frame of a sentence.
@@ -104,7 +104,7 @@ pub struct Latents {
 
 impl Latents {
     /// Draws all latents but template and marker: verbs uniform and different; the agent from the class that V
-    /// prefers as its subject with probability 0.85, else from all; the patient likewise from the class of V's object;
+    /// prefers as its subject with probability 0.85, else from all alike; the patient likewise from the class of V's object;
     /// the third noun from the class of W's object, always; the three nouns different.
     #[must_use]
     pub fn draw(template: Template, marker: Marker, stream: &mut Stream) -> Self {
@@ -181,12 +181,14 @@ impl Latents {
     }
 }
 
-/// A noun of `class` with probability 0.85, else of any class; within a class by its weight; none of `taken`.
+/// A noun of `class` by its weight with probability 0.85, else any noun, all equally likely; none of `taken`.
 fn noun_near(class: u8, taken: &[Noun], stream: &mut Stream) -> Noun {
     const NEAR: f64 = 0.85;
     loop {
-        let class = if stream.bernoulli(NEAR) { class } else { stream.below(CLASSES.into()) as u8 };
-        let noun = noun_where(|noun| noun.class() == class, stream);
+        let noun = match stream.bernoulli(NEAR) {
+            true => noun_where(|noun| noun.class() == class, stream),
+            false => Noun(stream.below(NOUNS.into()) as u8),
+        };
         if !taken.contains(&noun) {
             return noun;
         }
@@ -285,10 +287,16 @@ mod tests {
         near(share(&|l| l.agent.class() == l.verb.subject_class()), 0.85 + 0.15 / 4.0);
         let total: f64 = (1..=6).map(|rank| f64::from(rank).powf(-0.7)).sum();
         for rank in 0..6 {
-            near(share(&|l| l.agent.0 % 6 == rank), f64::from(rank + 1).powf(-0.7) / total);
+            let by_weight = f64::from(rank + 1).powf(-0.7) / total;
+            near(share(&|l| l.agent.0 % 6 == rank), 0.85 * by_weight + 0.15 / 6.0);
+            // Where the verb prefers another class, all nouns are alike.
+            near(
+                share(&|l| l.agent.class() != l.verb.subject_class() && l.agent.0 % 6 == rank),
+                0.1125 / 6.0,
+            );
         }
-        // The patient is redrawn where it is the agent: with .8875 = .85 + .15 / 4 of the first draws in the verb's
-        // class and .0067 of all draws refused both within and outside of it, (.8875 - .0067) / (1 - .0134) remain.
-        near(share(&|l| l.patient.class() == l.verb.object_class()), 0.8928);
+        // The patient is redrawn where it is the agent: .8875 = .85 + .15 / 4 of the first draws are of the verb's class,
+        // .0116 of all draws are refused, .0055 of them within the class, and (.8875 - .0055) / (1 - .0116) remain.
+        near(share(&|l| l.patient.class() == l.verb.object_class()), 0.8923);
     }
 }
