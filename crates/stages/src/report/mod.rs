@@ -117,7 +117,7 @@ pub struct StudyManifests(Manifests);
 
 impl Stage for Report {
     const NAME: &'static str = "report";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         let named: Result<Vec<Manifest>, Failure> =

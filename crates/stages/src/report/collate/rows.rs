@@ -307,10 +307,11 @@ tables::rows! {
         /// Arm of the study.
         pub arm: String,
         /// `rung`, `early`, `late`, `late - early`, `late - early, matched` (among pairs of equal OOD accuracy, within a
-        /// pretraining seed), `peak - first` and `peak - last` (where the rung with the most path
-        /// dependence is neither), `trend` (slope per nat by which the held-out loss falls), or `arm - default`.
+        /// pretraining seed), `arm - default`, `trend` (slope per nat by which the held-out loss falls), or `hump` (how far
+        /// the rung with the most path dependence lies beyond the first and the last; each pretraining seed's rung is chosen
+        /// by the others).
         pub kind: String,
-        /// Pretraining steps of the checkpoint, where the estimate is of one rung.
+        /// Pretraining steps of the checkpoint, where the estimate is of one rung; of a hump, where it is.
         pub step: Option<u64>,
         /// Mean held-out pretraining loss of the rung (nats), where its ladders are known.
         pub held_out_loss: Option<f64>,

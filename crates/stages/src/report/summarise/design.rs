@@ -83,6 +83,12 @@ impl Design {
         self.rungs.iter().position(|known| known == rung).map(|place| place as u64)
     }
 
+    /// The pretraining seeds that have a value at each of these rungs.
+    pub(crate) fn complete(&self, rungs: &[Rung]) -> Vec<u64> {
+        let has_all = |seed: &u64| rungs.iter().all(|rung| self.value(*seed, rung).is_some());
+        self.seeds.keys().copied().filter(has_all).collect()
+    }
+
     /// The cells of these pretraining seeds at these rungs, if there are any and none is contradictory.
     pub(crate) fn ladder(&self, seeds: &[u64], rungs: &[u64]) -> Option<Ladder> {
         let cell = |seed: u64, number: u64| {

@@ -1,10 +1,8 @@
 //! Estimates with intervals at the level of seeds, as [`measures::estimate`] makes them.
 
-use std::collections::BTreeMap;
+use measures::estimate::{Estimate, Interval, Options, of_course};
 
-use measures::estimate::{Interval, Options, of_course};
-
-use super::contrast::Contrast;
+use super::contrast::{Contrast, Subject};
 use super::design::Design;
 use super::measure::Measure;
 use crate::report::collate::rows::Summary;
@@ -32,58 +30,54 @@ pub(crate) fn estimate(
     contrast: &Contrast,
     interval: Interval,
 ) -> Option<Summary> {
-    let defined = |seed: u64| contrast.rungs.iter().all(|rung| design.value(seed, rung).is_some());
-    let weights: BTreeMap<u64, Vec<f64>> = design
-        .seeds
-        .keys()
-        .filter(|&&seed| defined(seed))
-        .filter_map(|&seed| Some((seed, contrast.weights(design, seed)?)))
-        .collect();
-    let seeds: Vec<u64> = weights.keys().copied().collect();
-    let numbers: Vec<u64> = contrast.rungs.iter().filter_map(|rung| design.number(rung)).collect();
+    let Contrast { subject, weights } = contrast;
+    let seeds = design.complete(&subject.rungs);
+    let numbers: Vec<u64> = subject.rungs.iter().filter_map(|rung| design.number(rung)).collect();
     let ladder = design.ladder(&seeds, &numbers)?;
-    let course = |origins: &[u64], rows: &[&[f64]]| -> Vec<f64> {
-        let figure = |(seed, row): (&u64, &&[f64])| {
-            weights[seed].iter().zip(*row).map(|(weight, value)| weight * value).sum()
-        };
-        origins.iter().zip(rows).map(figure).collect()
-    };
-    let rows: Vec<Vec<f64>> = seeds
-        .iter()
-        .map(|&seed| {
-            numbers.iter().filter_map(|&number| ladder.value(design.statistic, seed, number)).collect()
-        })
-        .collect();
-    let slices: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
-    let figures = course(&seeds, &slices);
-    let value = figures.iter().sum::<f64>() / figures.len() as f64;
+    let figure = |row: &[f64]| weights.iter().zip(row).map(|(weight, value)| weight * value).sum();
+    let course = |_: &[u64], rows: &[&[f64]]| -> Vec<f64> { rows.iter().map(|row| figure(row)).collect() };
+    let values = seeds.iter().map(|&seed| {
+        let value = |&number: &u64| ladder.value(design.statistic, seed, number);
+        figure(&numbers.iter().filter_map(value).collect::<Vec<f64>>())
+    });
+    let value = values.sum::<f64>() / seeds.len() as f64;
     if !value.is_finite() {
         return None;
     }
     let options = Options::default().with(interval);
-    let found = of_course(&ladder, design.statistic, &numbers, &course, &options)
-        .ok()
-        .filter(|found| found.lower.is_finite() && found.upper.is_finite())
-        .map(|found| match (contrast.kind, measure.bounds()) {
+    let found = of_course(&ladder, design.statistic, &numbers, &course, &options).ok().map(|found| {
+        match (subject.kind, measure.bounds()) {
             ("rung" | "early" | "late", Some((low, high))) => found.clamped(low, high),
             _ => found,
-        });
-    let cells =
-        seeds.iter().flat_map(|seed| contrast.rungs.iter().map(move |rung| &design.seeds[seed][rung]));
+        }
+    });
+    Some(Summary { estimate: value, ..row(measure, design, subject, &seeds, found) })
+}
+
+/// A row of the summary: the estimate and its interval, where there is one, and all that says what they are of.
+pub(super) fn row(
+    measure: &Measure,
+    design: &Design,
+    subject: &Subject,
+    seeds: &[u64],
+    found: Option<Estimate>,
+) -> Summary {
+    let bounded = found.filter(|found| found.lower.is_finite() && found.upper.is_finite());
+    let cells = seeds.iter().flat_map(|seed| subject.rungs.iter().map(move |rung| &design.seeds[seed][rung]));
     let losses: Vec<f64> = cells.clone().filter_map(|cell| cell.held_out_loss).collect();
     let n_finetuning: usize = cells.map(super::design::Observed::n_finetuning).sum();
-    let is_rung = contrast.kind == "rung" && !losses.is_empty();
-    Some(Summary {
-        arm: contrast.arm.clone(),
-        kind: contrast.kind.into(),
-        step: contrast.step,
+    let is_rung = subject.kind == "rung" && !losses.is_empty();
+    Summary {
+        arm: subject.arm.clone(),
+        kind: subject.kind.into(),
+        step: subject.step,
         held_out_loss: is_rung.then(|| losses.iter().sum::<f64>() / losses.len() as f64),
         measure: measure.id.to_string(),
-        estimate: value,
-        lower: found.map(|found| found.lower),
-        upper: found.map(|found| found.upper),
-        method: found.map_or(String::new(), |found| found.method.to_string()),
+        estimate: found.map_or(f64::NAN, |found| found.value),
+        lower: bounded.map(|found| found.lower),
+        upper: bounded.map(|found| found.upper),
+        method: bounded.map_or(String::new(), |found| found.method.to_string()),
         n_pretraining: seeds.len() as u64,
         n_finetuning: n_finetuning as u64,
-    })
+    }
 }

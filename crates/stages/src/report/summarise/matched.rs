@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use measures::estimate::Interval;
 use measures::matching::{Unit, matched};
 
-use super::contrast::{Contrast, Form};
+use super::contrast::{Contrast, Subject};
 use super::design::{Design, Observation, Of};
 use super::interval;
 use super::measure::{self, Level, Measure, Sign};
@@ -120,13 +120,8 @@ fn over_seeds(
         })
         .collect();
     let design = Design::new(Level::Group, observations.iter());
-    let contrast = Contrast {
-        arm: DEFAULT_ARM.into(),
-        kind,
-        step: None,
-        rungs: vec![(DEFAULT_ARM.into(), 0)],
-        form: Form::Fixed(vec![1.0]),
-    };
+    let subject = Subject { arm: DEFAULT_ARM.into(), kind, step: None, rungs: vec![(DEFAULT_ARM.into(), 0)] };
+    let contrast = Contrast { subject, weights: vec![1.0] };
     interval::estimate(measure, &design, &contrast, interval)
 }
 

@@ -1,6 +1,7 @@
 //! From the tables of a study to estimates with intervals.
 
 pub(crate) mod contrast;
+pub(crate) mod course;
 pub(crate) mod design;
 pub(crate) mod frames;
 pub(crate) mod interval;
@@ -38,9 +39,10 @@ pub(crate) fn summarise(
         let Some(measure) = measure::find(id) else { continue };
         let design = Design::new(measure.level, observations.into_iter());
         cells.extend(cells_of(&measure, &design));
-        for contrast in contrast::contrasts(&measure, &design, early_until, late_from) {
+        for contrast in contrast::contrasts(&design, early_until, late_from) {
             summary.extend(interval::estimate(&measure, &design, &contrast, interval));
         }
+        summary.extend(course::rows(&measure, &design, interval));
     }
     summary.extend(matched::contrasts(observations, early_until, late_from, interval));
     (cells, summary)

@@ -122,7 +122,7 @@ fn explained(measure: &Measure) -> String {
 fn hump(study: &Study) -> String {
     let told: Vec<String> = humps(study)
         .iter()
-        .filter(|hump| hump.clear && PRIMARY.contains(&hump.measure.id.as_ref()))
+        .filter(|hump| PRIMARY.contains(&hump.measure.id.as_ref()))
         .map(|hump| {
             let value = |row: &Summary| hump.measure.show(row.estimate);
             format!(

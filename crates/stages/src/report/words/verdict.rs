@@ -61,28 +61,22 @@ pub(crate) fn primary(study: &Study) -> Vec<(Measure, &Summary, Direction)> {
 /// A measure whose path dependence is clearly largest at a rung between the first and the last.
 pub(crate) struct Hump<'a> {
     pub(crate) measure: Measure,
+    /// How far the peak lies beyond the nearer end, with its interval.
+    pub(crate) height: &'a Summary,
     pub(crate) peak: &'a Summary,
     pub(crate) first: &'a Summary,
     pub(crate) last: &'a Summary,
-    /// Whether the peak is clearly above the first rung too, or only above the last.
-    pub(crate) clear: bool,
 }
 
-/// Measures that peak inside the ladder, clearly above the last rung at least.
+/// Measures whose path dependence is clearly largest inside the ladder.
 pub(crate) fn humps(study: &Study) -> Vec<Hump<'_>> {
     let hump = |measure: &Measure| {
-        let side = |kind| {
-            let row = study.estimate(DEFAULT_ARM, kind, None, &measure.id)?;
-            Some((row.step, direction(measure, row)))
-        };
-        let (step, over_first) = side("peak - first")?;
-        let (_, over_last) = side("peak - last")?;
+        let height = study.estimate(DEFAULT_ARM, "hump", None, &measure.id)?;
         let rungs = study.rungs_of(DEFAULT_ARM, &measure.id);
         let (first, last) = (*rungs.first()?, *rungs.last()?);
-        let peak = *rungs.iter().find(|row| row.step == step)?;
-        // A peak that is not even clearly above the last rung is noise.
-        let clear = over_first == Direction::More && over_last == Direction::More;
-        (over_last == Direction::More).then(|| Hump { measure: measure.clone(), peak, first, last, clear })
+        let peak = *rungs.iter().find(|row| row.step == height.step)?;
+        let is_clear = height.lower.is_some_and(|lower| lower > 0.0);
+        is_clear.then(|| Hump { measure: measure.clone(), height, peak, first, last })
     };
     measure::MEASURES.iter().filter(|measure| measure.sign != Sign::Neither).filter_map(hump).collect()
 }
@@ -98,7 +92,7 @@ pub(crate) fn verdict(study: &Study) -> Verdict {
         (false, true) => Verdict::Rises,
         (true, true) => Verdict::Mixed,
         (false, false) => {
-            let primary_hump = |hump: &Hump<'_>| hump.clear && PRIMARY.contains(&hump.measure.id.as_ref());
+            let primary_hump = |hump: &Hump<'_>| PRIMARY.contains(&hump.measure.id.as_ref());
             if humps(study).iter().any(primary_hump) { Verdict::Hump } else { Verdict::Unclear }
         }
     }

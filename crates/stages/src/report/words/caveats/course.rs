@@ -9,44 +9,32 @@ use crate::report::summarise::measure;
 
 pub(super) fn hump(study: &Study) -> Option<Caveat> {
     let humps = humps(study);
-    let (clear, unclear): (Vec<_>, Vec<_>) = humps.iter().partition(|hump| hump.clear);
-    let numbers = |hump: &&Hump<'_>| {
+    let numbers = |hump: &Hump<'_>| {
         let value = |row: &Summary| hump.measure.show(row.estimate);
+        let bound = |bound: Option<f64>| hump.measure.show_change(bound.unwrap_or(f64::NAN));
         format!(
-            "{} ({} at {} steps; {} at the first rung, {} at the last)",
+            "{} ({} at {} steps; {} at the first rung, {} at the last; {} [{}, {}] beyond the nearer)",
             hump.measure.label,
             value(hump.peak),
             steps_text(hump.peak.step.unwrap_or(0)),
             value(hump.first),
-            value(hump.last)
+            value(hump.last),
+            value(hump.height),
+            bound(hump.height.lower),
+            bound(hump.height.upper)
         )
     };
-    let name = |hump: &&Hump<'_>| hump.measure.label.to_string();
-    let (told, rest) = if clear.is_empty() {
-        unclear.split_at(unclear.len().min(1))
-    } else {
-        clear.split_at(clear.len().min(2))
-    };
+    let (told, rest) = humps.split_at(humps.len().min(2));
     if told.is_empty() {
         return None;
     }
     let mut text = format!(
-        "Path dependence {} inside the ladder for {}",
-        if clear.is_empty() {
-            "seems largest (clearly above the last rung, not above the first)"
-        } else {
-            "is clearly largest"
-        },
+        "Path dependence is clearly largest inside the ladder for {}",
         listed(&told.iter().map(numbers).collect::<Vec<_>>())
     );
     if !rest.is_empty() {
-        text += &format!("; likewise for {}", listed(&rest.iter().map(name).collect::<Vec<_>>()));
-    }
-    if !clear.is_empty() && !unclear.is_empty() {
-        text += &format!(
-            "; clearly above the last rung but not above the first for {}",
-            listed(&unclear.iter().map(name).collect::<Vec<_>>())
-        );
+        let names: Vec<String> = rest.iter().map(|hump| hump.measure.label.to_string()).collect();
+        text += &format!("; likewise for {}", listed(&names));
     }
     text += ". The contrast of late with early rungs averages over this shape, and a straight trend would hide it.";
     say("A hump, not a slope", text)
