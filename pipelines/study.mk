@@ -18,8 +18,15 @@ METHODS ?= uniform greedy
 JOBS    ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 REFS := $(STORE)/refs/$(STUDY)
-# Flags stand in them: where one is edited the stages run again, and those whose recipe is the same find their results.
-RECIPES := $(abspath $(MAKEFILE_LIST))
+# What the flags are stands in a file: where one changes, in a Makefile or on the command line, the stages run again, and
+# those whose recipe is the same find their results.
+RECIPES := $(STORE)/flags/$(STUDY)
+SAID    := $(foreach v,$(sort $(filter FLAGS.% TASK.% PREPARE.% LADDER% CORPUS% DATA% FETCH GAUGE GROUPS RUNGS FINETUNING \
+	METHODS POINTS LINES SOUP REPORT,$(.VARIABLES))),$v = $($v);)
+ifneq ($(SAID),$(if $(wildcard $(RECIPES)),$(file < $(RECIPES))))
+$(shell mkdir -p $(dir $(RECIPES)))
+$(file > $(RECIPES),$(SAID))
+endif
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -38,7 +45,7 @@ RESULTS := $(LADDERS:%=ladder/%) $(RUNS:%=run/%) $(GROUPS:%=lines/%) $(SOUPS:%=s
 .SECONDARY:
 .PHONY: study
 
-ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j% --jobserver%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(JOBS)
 endif
 

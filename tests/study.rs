@@ -48,6 +48,20 @@ fn a_study_ends_in_a_report_and_is_found_again() {
     );
     eprintln!("second run: {:.2} s", start.elapsed().as_secs_f64());
 
+    // A flag on Make's command line is seen, and computes what depends on it alone.
+    let finer = bench.make("world", "smoke", 2).arg("POINTS=7").output().expect("make starts");
+    succeed(&finer);
+    let added: Vec<String> = bench.results().into_keys().filter(|key| !before.contains_key(key)).collect();
+    assert!(!added.is_empty());
+    for key in &added {
+        assert!(
+            key.starts_with("\"interpolate") || key.starts_with("\"report"),
+            "{key} does not depend on POINTS"
+        );
+    }
+    succeed(&bench.make("world", "smoke", 2).output().expect("make starts"));
+    let before = bench.results();
+
     // Without the refs nothing is up to date for Make, and yet everything is found.
     std::fs::remove_dir_all(bench.store().join("refs")).expect("removable");
     std::fs::create_dir(bench.store().join("refs")).expect("creatable");
