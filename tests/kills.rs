@@ -34,30 +34,10 @@ fn a_study_survives_twenty_kills() {
     assert_eq!(bench.results(), whole.results(), "a killed and resumed study has other results");
 }
 
-/// A pretraining run that is killed half way goes on from its saved state and ends with the same bytes.
-#[test]
-fn a_killed_pretraining_run_resumes_exactly() {
-    let arguments = |steps: &'static str| {
-        [
-            "--world",
-            "roles",
-            "--steps",
-            steps,
-            "--checkpoints",
-            "0,300,1400",
-            "--hidden",
-            "16",
-            "--batch",
-            "16",
-            "--ref",
-            "ladder",
-        ]
-    };
-    let whole = Bench::new();
-    whole.run("pretrain", &arguments("1400"));
-
-    let bench = Bench::new();
-    let mut child = bench.stage("pretrain").args(arguments("1400")).spawn().expect("the program starts");
+/// Kills a stage when its state has been saved, and runs it again.
+fn killed_and_resumed(bench: &Bench, stage: &str, arguments: &[&str]) {
+    let before = bench.results();
+    let mut child = bench.stage(stage).args(arguments).spawn().expect("the program starts");
     let saved = || {
         crate::harness::files(&bench.store().join("scratch"))
             .iter()
@@ -69,9 +49,37 @@ fn a_killed_pretraining_run_resumes_exactly() {
     }
     child.kill().expect("killable");
     child.wait().expect("it ended");
-    assert!(bench.results().is_empty(), "a killed run published a manifest");
-
-    bench.run("pretrain", &arguments("1400"));
-    assert_eq!(bench.results(), whole.results());
+    assert_eq!(bench.results(), before, "a killed run published a manifest");
+    bench.run(stage, arguments);
     assert!(!saved(), "the scratch state is cleared once the result is committed");
+}
+
+/// A pretraining run that is killed half way goes on from its saved state and ends with the same bytes.
+#[test]
+fn a_killed_pretraining_run_resumes_exactly() {
+    let shape = ["--world", "roles", "--hidden", "16", "--batch", "16"];
+    let length = ["--steps", "1400", "--checkpoints", "0,300,1400", "--ref", "ladder"];
+    let arguments = [shape, length].concat();
+    let whole = Bench::new();
+    whole.run("pretrain", &arguments);
+    let bench = Bench::new();
+    killed_and_resumed(&bench, "pretrain", &arguments);
+    assert_eq!(bench.results(), whole.results());
+}
+
+/// And so does a fine-tuning run, whatever part of the model it trains.
+#[test]
+fn a_killed_fine_tuning_run_resumes_exactly() {
+    for train in ["all", "biases", "lora"] {
+        let (whole, bench) = (Bench::new(), Bench::new());
+        let task = ["--checkpoint", "ladder:step-20", "--task", "task", "--train", train];
+        let length = ["--steps", "1530", "--batch", "8", "--ref", "run", "--learning-rate", "1e-3"];
+        let arguments = [task.as_slice(), length.as_slice()].concat();
+        for bench in [&whole, &bench] {
+            bench.tiny();
+        }
+        whole.run("finetune", &arguments);
+        killed_and_resumed(&bench, "finetune", &arguments);
+        assert_eq!(bench.results(), whole.results(), "{train}");
+    }
 }

@@ -20,6 +20,9 @@ use crate::{adapter, checkpoint};
 /// Rows of the training curve.
 const CURVE_ROWS: u64 = 50;
 
+/// Steps, at least, between two saves of the state that lets a killed run go on.
+const SAVE_AFTER: u64 = 500;
+
 /// Where a classifier's head comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -259,25 +262,38 @@ impl Stage for Finetune {
         let mut trainer = Trainer::new(&model, pool.as_ref());
         let meter = session.meter("finetune", steps);
         let mut curve = Curve::new(steps);
-        let scope = match (&mut adapter, self.train) {
-            (Some(adapter), _) => Scope::LowRank(adapter),
-            (None, Trained::Biases) => Scope::Biases,
-            (None, _) => Scope::All,
-        };
-        train::<Failure>(
-            &model,
-            scope,
-            &mut state,
-            &self.recipe(model.config()),
-            &mut trainer,
-            &mut batches,
-            steps,
-            &mut |now, _| {
-                meter.at(now.step, || format!("loss {:.3}", now.tally.mean_loss()));
-                curve.add(now);
-                Ok(())
-            },
-        )?;
+        if let (Some(saved), Some(rows)) = (work.scratch.read("state")?, work.scratch.read("curve")?) {
+            state = State::from_bytes(&saved, state.weights.layout())?;
+            curve.rows = CurveRow::read(&rows)?;
+            // The curve is saved first: after a kill in between it may be ahead of the state.
+            curve.rows.retain(|row| row.step <= state.step);
+        }
+        while state.step < steps {
+            let scope = match (&mut adapter, self.train) {
+                (Some(adapter), _) => Scope::LowRank(adapter),
+                (None, Trained::Biases) => Scope::Biases,
+                (None, _) => Scope::All,
+            };
+            let until = curve.row_after(state.step + SAVE_AFTER);
+            train::<Failure>(
+                &model,
+                scope,
+                &mut state,
+                &self.recipe(model.config()),
+                &mut trainer,
+                &mut batches,
+                until,
+                &mut |now, _| {
+                    meter.at(now.step, || format!("loss {:.3}", now.tally.mean_loss()));
+                    curve.add(now);
+                    Ok(())
+                },
+            )?;
+            if state.step < steps {
+                work.scratch.write("curve", &CurveRow::write(&curve.rows)?)?;
+                work.scratch.write("state", &state.to_bytes())?;
+            }
+        }
 
         let weights = match &mut adapter {
             Some(adapter) => adapter.merge(&state.weights.values),
@@ -377,6 +393,11 @@ impl Curve {
             sums: models::Tally::default(),
             rows: Vec::new(),
         }
+    }
+
+    /// The first step from this one on that ends with a row: between two rows there are sums to keep.
+    fn row_after(&self, step: u64) -> u64 {
+        (step.div_ceil(self.every) * self.every).min(self.steps)
     }
 
     fn add(&mut self, now: &learn::Progress) {
