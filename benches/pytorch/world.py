@@ -226,7 +226,7 @@ def main():
     parser.add_argument("--points", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--pooler", choices=["shared", "fresh"], default="shared")
-    parser.add_argument("--beta2", type=float, default=0.999, help="of fine-tuning")
+    parser.add_argument("--beta2", type=float, default=0.98, help="of fine-tuning")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     arms = {"base": (1e-3, 0.05), "lr3e-3": (3e-3, 0.05), "lr1e-2": (1e-2, 0.05), "ambiguous": (1e-3, 0.0)}
