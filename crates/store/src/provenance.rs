@@ -17,6 +17,9 @@ pub struct Provenance {
     pub host: String,
     /// Target triple, such as `x86_64-unknown-linux-gnu`.
     pub target: String,
+    /// What computed it: `cpu`, or an accelerator; empty in manifests from before this was said.
+    #[serde(default)]
+    pub device: String,
     /// Instruction set that the kernels used, such as `avx2+fma`.
     pub instruction_set: String,
     /// Number of threads.

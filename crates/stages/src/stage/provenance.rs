@@ -13,6 +13,8 @@ pub(super) fn provenance(start: Instant, threads: usize) -> Provenance {
         rustc: option_env!("SAMEBASIN_RUSTC").map(Into::into),
         host: store::host(),
         target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        // The fused kernels know no other.
+        device: "cpu".into(),
         instruction_set: instruction_set().into(),
         threads: threads as u32,
         seconds: start.elapsed().as_secs_f64(),
