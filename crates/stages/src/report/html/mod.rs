@@ -19,13 +19,6 @@ use super::words::counted;
 const TEMPLATE: &str = include_str!("report.html.jinja");
 const STYLE: &str = include_str!("report.css");
 
-/// A swatch of the legend.
-#[derive(Serialize)]
-struct Swatch {
-    class: String,
-    label: String,
-}
-
 /// A measure at every rung.
 #[derive(Serialize)]
 struct Ladder {
@@ -81,14 +74,7 @@ pub(crate) fn page(study: &Study, edition: &Edition<'_>) -> Result<String, minij
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
     environment.add_template("report", TEMPLATE)?;
-    let seeds = study.pretraining_seeds();
-    let legend: Vec<Swatch> = seeds
-        .iter()
-        .map(|&seed| Swatch {
-            class: figures::seed_class(study, seed),
-            label: format!("pretraining seed {seed}"),
-        })
-        .collect();
+    environment.add_filter("code", code);
     let answer = answer(study);
     environment.get_template("report")?.render(context! {
         style => STYLE,
@@ -101,7 +87,6 @@ pub(crate) fn page(study: &Study, edition: &Edition<'_>) -> Result<String, minij
         late_from => steps_text(study.late_from),
         caveats => caveats(study).iter().map(|c| context! { title => c.title, text => c.text }).collect::<Vec<_>>(),
         figures => figures::figures(study),
-        legend => legend,
         rungs => rung_heads(study),
         ladder => ladder(study),
         terms => terms(),
@@ -112,6 +97,16 @@ pub(crate) fn page(study: &Study, edition: &Edition<'_>) -> Result<String, minij
         tables => edition.tables.iter().map(|schema| link(schema)).collect::<Vec<_>>(),
         version => env!("CARGO_PKG_VERSION"),
     })
+}
+
+/// Text whose backticks mark code, as markup.
+fn code(text: &str) -> minijinja::Value {
+    let mut markup = String::new();
+    for (i, part) in text.split('`').enumerate() {
+        let part = svg::escape(part);
+        markup += &if i % 2 == 1 { format!("<code>{part}</code>") } else { part };
+    }
+    minijinja::Value::from_safe_string(markup)
 }
 
 /// What was done, in one line.

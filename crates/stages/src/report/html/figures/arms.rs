@@ -1,14 +1,13 @@
 //! The other arms of the study: the same measures under another learning rate, task or model.
 
-use super::{Figure, Row};
-use crate::report::html::panel::{Area, Panel, spread};
-use crate::report::html::scale::{Scale, roomy};
-use crate::report::html::svg::Anchor;
+use super::{Figure, Row, Swatch, class, reading};
+use crate::report::html::panel::{Area, Panel};
+use crate::report::html::scale::roomy;
 use crate::report::study::{DEFAULT_ARM, Study, steps_short, steps_text};
 use crate::report::summarise::measure;
 
-const SIZE: (f64, f64) = (330.0, 236.0);
-const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 128.0, bottom: 36.0 };
+const SIZE: (f64, f64) = (330.0, 210.0);
+const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 8.0, bottom: 34.0 };
 const SHOWN: [&str; 6] = [
     "id_accuracy",
     "ood_accuracy",
@@ -30,7 +29,12 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
         caption: "Each line is an arm of the study: all fine-tuning runs whose recipes differ in the named parameters only. Shown \
                   are the rungs that more than one arm has; bars are 95 % intervals."
             .into(),
-        seeds: false,
+        legend: study
+            .arms
+            .iter()
+            .enumerate()
+            .map(|(place, arm)| Swatch { class: class('a', place), label: arm.clone() })
+            .collect(),
         rows: vec![Row { title: String::new(), size: "wide", folded: false, panels }],
     })
 }
@@ -58,18 +62,18 @@ fn panel(study: &Study, id: &str) -> Option<String> {
         .flat_map(|(_, rungs)| rungs.iter().flat_map(|row| [Some(row.estimate), row.lower, row.upper]))
         .flatten()
         .collect();
-    let mut panel = Panel::new(SIZE, MARGIN, &measure.label, "by steps of pretraining");
-    let y = Scale::linear(roomy(&values), panel.area.up());
+    let mut panel = Panel::new(SIZE, MARGIN, &measure.label, reading(&measure));
+    let y = panel.y_scale(roomy(&values), 4);
     panel.y_axis(&y, 4);
     let (left, right) = panel.area.across();
     let slot = (right - left) / steps.len().max(1) as f64;
     let centre =
         |step: u64| left + slot * (steps.iter().position(|&known| known == step).unwrap_or(0) as f64 + 0.5);
-    let mut ends = Vec::new();
     let mut described = Vec::new();
     for (place, (arm, rungs)) in rows.iter().enumerate() {
-        let class = format!("a{}", place % super::COLOURS);
-        let shift = (place as f64 - (rows.len() as f64 - 1.0) / 2.0) * 5.0;
+        let class = class('a', study.arms.iter().position(|known| known == *arm).unwrap_or(0));
+        let gap = (slot * 0.6 / rows.len() as f64).min(7.0);
+        let shift = (place as f64 - (rows.len() as f64 - 1.0) / 2.0) * gap;
         let points: Vec<(f64, f64)> =
             rungs.iter().map(|row| (centre(row.step.unwrap_or(0)) + shift, y.at(row.estimate))).collect();
         panel.svg.curve(&format!("method {class}"), &points);
@@ -81,23 +85,8 @@ fn panel(study: &Study, id: &str) -> Option<String> {
             panel.svg.dot(&format!("dot {class}"), (x, y_at), 3.0, &tip);
             described.push(tip);
         }
-        if let Some(&(x, y_at)) = points.last() {
-            ends.push((arm.as_str(), class, x, y_at));
-        }
-    }
-    let levels: Vec<f64> = ends.iter().map(|end| end.3).collect();
-    let labels = spread(&levels, 13.0, (panel.area.top + 4.0, panel.area.bottom - 4.0));
-    for ((arm, class, x, y_at), label) in ends.iter().zip(labels) {
-        panel.svg.line("leader", (x + 5.0, *y_at), (right + 2.0, label));
-        panel.svg.text(&format!("label {class}"), (right + 5.0, label + 3.5), Anchor::Start, &shortened(arm));
     }
     let names: Vec<(f64, String)> = steps.iter().map(|&step| (centre(step), steps_short(step))).collect();
-    panel.names_axis(&names, "");
+    panel.names_axis(&names, "steps of pretraining");
     Some(panel.finish(&format!("{}: {}", measure.label, described.join("; "))))
-}
-
-/// The name of an arm as the margin has room for it.
-fn shortened(arm: &str) -> String {
-    let letters: Vec<char> = arm.chars().collect();
-    if letters.len() <= 22 { arm.to_owned() } else { letters[..21].iter().chain(&['…']).collect() }
 }

@@ -1,90 +1,160 @@
 //! Accuracy out of distribution by split and case, every run a point.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Figure, Row, seed_class};
+use super::{Figure, Row, seed_class, seed_legend};
 use crate::report::collate::rows::RunScore;
 use crate::report::html::panel::{Area, Panel};
-use crate::report::html::scale::{Scale, roomy};
+use crate::report::html::scale::roomy;
 use crate::report::study::{DEFAULT_ARM, Study, steps_short, steps_text};
 use crate::report::summarise::measure::shown;
+use crate::report::words::{counted, listed};
 
 const SIZE: (f64, f64) = (330.0, 210.0);
 const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 8.0, bottom: 34.0 };
-/// More cases than this are left to the table.
-const MOST: usize = 12;
+/// A case of fewer examples says little: one example more or less moves its accuracy by more than a percent.
+const ENOUGH: u64 = 100;
+/// This many cases are in view.
+const IN_VIEW: usize = 9;
+/// This many more unfold; what is beyond them is left to the table.
+const FOLDED: usize = 36;
+
+/// Splits, or cases of splits, by name.
+type Names<'a> = Vec<(&'a str, &'a str)>;
+
+/// What is drawn, and how many cases are not.
+#[derive(Debug, Default, PartialEq)]
+struct Choice<'a> {
+    /// Splits as wholes: out of distribution, in distribution, then the others.
+    wholes: Names<'a>,
+    /// Cases, each from the split that has most examples of it; the largest first.
+    cases: Names<'a>,
+    /// Examples that a case needs to be drawn.
+    enough: u64,
+    /// Cases that no split has enough examples of.
+    small: usize,
+    /// Cases beyond those that a page has room for.
+    beyond: usize,
+}
+
+/// Chooses by what a panel can say: all splits, then the cases of all splits but `id` that have enough examples.
+fn choose<'a>(runs: &[&'a RunScore], primary: Option<&str>) -> Choice<'a> {
+    let mut sizes: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for run in runs.iter().filter(|run| run.split != "val" && run.split != "train") {
+        let size = sizes.entry((&run.split, &run.case)).or_default();
+        *size = run.n.max(*size);
+    }
+    let mut wholes: Names<'a> = sizes.keys().copied().filter(|(_, case)| case.is_empty()).collect();
+    wholes.sort_by_key(|&(split, _)| (Some(split) != primary, split != "id", split));
+    let mut largest: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+    for (&(split, case), &size) in
+        sizes.iter().filter(|((split, case), _)| *split != "id" && !case.is_empty())
+    {
+        let known = largest.entry(case).or_insert((size, split));
+        if size > known.0 {
+            *known = (size, split);
+        }
+    }
+    let most = largest.values().map(|(size, _)| *size).max().unwrap_or(0);
+    let enough = ENOUGH.min(most);
+    let mut cases: Vec<(&str, (u64, &str))> = largest
+        .iter()
+        .map(|(case, found)| (*case, *found))
+        .filter(|(_, (size, _))| *size >= enough)
+        .collect();
+    cases.sort_by_key(|&(case, (size, split))| (std::cmp::Reverse(size), split, case));
+    let small = largest.len() - cases.len();
+    let beyond = cases.len().saturating_sub(IN_VIEW + FOLDED);
+    cases.truncate(IN_VIEW + FOLDED);
+    let cases = cases.into_iter().map(|(case, (_, split))| (split, case)).collect();
+    Choice { wholes, cases, enough, small, beyond }
+}
+
+impl Choice<'_> {
+    /// How the cases were chosen and what was left out, in words.
+    fn described(&self) -> String {
+        if self.cases.is_empty() {
+            return String::new();
+        }
+        let mut left_out = Vec::new();
+        if self.small > 0 {
+            left_out.push(format!("{} of fewer than {} examples", counted(self.small, "case"), self.enough));
+        }
+        if self.beyond > 0 {
+            left_out.push(format!("the {} smallest of the others", self.beyond));
+        }
+        left_out.push("the same cases of other splits".into());
+        format!(
+            " Cases are those of all splits but `id`, the ones with the most examples first, each from the split that has most \
+             of it. In the table `runs` alone are {}.",
+            listed(&left_out)
+        )
+    }
+}
 
 pub(crate) fn figure(study: &Study) -> Option<Figure> {
     let runs: Vec<&RunScore> = study.runs.iter().filter(|run| run.arm == DEFAULT_ARM).collect();
-    let all: BTreeSet<(&str, &str)> = runs
-        .iter()
-        .filter(|run| run.split != "val" && run.split != "train")
-        .map(|run| (run.split.as_str(), run.case.as_str()))
-        .collect();
-    // A split with cases is shown by case, but for the primary one, which is shown as a whole.
-    let has_cases = |split: &str| all.iter().any(|(other, case)| *other == split && !case.is_empty());
-    let primary = study.ood();
-    let mut shown: Vec<(&str, &str)> = all
-        .iter()
-        .copied()
-        .filter(|(split, case)| {
-            let whole = case.is_empty();
-            if *split == "id" || Some(*split) == primary { whole } else { whole != has_cases(split) }
-        })
-        .collect();
-    shown.sort_by_key(|&(split, case)| (Some(split) != primary, split != "id", split, case));
-    let left_out = shown.len().saturating_sub(MOST);
-    shown.truncate(MOST);
-    let everything: Vec<f64> = runs
-        .iter()
-        .filter(|run| shown.contains(&(run.split.as_str(), run.case.as_str())))
-        .map(|run| run.accuracy)
-        .collect();
-    let domain = roomy(&everything);
-    let panels = shown.iter().map(|&(split, case)| panel(study, &runs, split, case, domain)).collect();
-    let spread = |step: Option<u64>| study.estimate(DEFAULT_ARM, "rung", step, "ood_accuracy_sd");
+    let choice = choose(&runs, study.ood());
+    let drawn: BTreeSet<(&str, &str)> = choice.wholes.iter().chain(&choice.cases).copied().collect();
+    let accuracies = runs.iter().filter(|run| drawn.contains(&(run.split.as_str(), run.case.as_str())));
+    let domain = roomy(&accuracies.map(|run| run.accuracy).collect::<Vec<_>>());
+    let row = |title: &str, folded: bool, names: &[(&str, &str)]| {
+        let panels: Vec<String> =
+            names.iter().map(|&(split, case)| panel(study, &runs, split, case, domain)).collect();
+        (!panels.is_empty()).then(|| Row { title: title.into(), size: "wide", folded, panels })
+    };
+    let (in_view, folded) = choice.cases.split_at(choice.cases.len().min(IN_VIEW));
+    let has_cases = !choice.cases.is_empty();
+    let rows = [
+        row(if has_cases { "Whole splits" } else { "" }, false, &choice.wholes),
+        row("Cases", false, in_view),
+        row(&format!("{} more", counted(folded.len(), "case")), true, folded),
+    ];
+    let title = if has_cases { "Accuracy by split and case" } else { "Accuracy by split" };
+    Some(Figure {
+        id: "cases",
+        title: format!("{title}, every run a point"),
+        finding: finding(study),
+        caption: format!(
+            "Each dot is one fine-tuning run; a column of dots shares one checkpoint, and its bar is their mean. All panels \
+             have one scale.{}",
+            choice.described()
+        ),
+        legend: seed_legend(study),
+        rows: rows.into_iter().flatten().collect(),
+    })
+}
+
+fn finding(study: &Study) -> String {
+    let spread = |step: u64| study.estimate(DEFAULT_ARM, "rung", Some(step), "ood_accuracy_sd");
     let steps = study.steps(DEFAULT_ARM);
-    let finding = match (steps.first(), steps.last()) {
-        (Some(&first), Some(&last)) if first != last => match (spread(Some(first)), spread(Some(last))) {
+    match (steps.first(), steps.last()) {
+        (Some(&first), Some(&last)) if first != last => match (spread(first), spread(last)) {
             (Some(a), Some(b)) => format!(
                 "Over the fine-tuning seeds of one checkpoint, OOD accuracy varies with standard deviation {} at {} steps \
                  and {} at {}.",
-                shown_sd(a.estimate),
+                shown(a.estimate, 3),
                 steps_text(first),
-                shown_sd(b.estimate),
+                shown(b.estimate, 3),
                 steps_text(last)
             ),
             _ => String::new(),
         },
         _ => String::new(),
-    };
-    Some(Figure {
-        id: "cases",
-        title: "Accuracy by case, every run a point".into(),
-        finding,
-        caption: format!(
-            "Each dot is one fine-tuning run; a column of dots shares one checkpoint, and its bar is their mean. All panels \
-             have one scale.{}",
-            match left_out {
-                0 => String::new(),
-                n => format!(" {n} further cases are in the table `runs` alone."),
-            }
-        ),
-        seeds: true,
-        rows: vec![Row { title: String::new(), size: "wide", folded: false, panels }],
-    })
-}
-
-fn shown_sd(value: f64) -> String {
-    shown(value, 3)
+    }
 }
 
 fn panel(study: &Study, runs: &[&RunScore], split: &str, case: &str, domain: (f64, f64)) -> String {
     let title = if case.is_empty() { split.to_owned() } else { format!("{split}: {case}") };
     let here: Vec<&&RunScore> = runs.iter().filter(|run| run.split == split && run.case == case).collect();
     let n = here.first().map_or(0, |run| run.n);
-    let mut panel = Panel::new(SIZE, MARGIN, &title, &format!("accuracy on {} examples", steps_text(n)));
-    let y = Scale::linear(domain, panel.area.up());
+    let size = if n == 1 {
+        "accuracy on 1 example".into()
+    } else {
+        format!("accuracy on {} examples", steps_text(n))
+    };
+    let mut panel = Panel::new(SIZE, MARGIN, &title, &size);
+    let y = panel.y_scale(domain, 4);
     panel.y_axis(&y, 4);
     let steps = study.steps(DEFAULT_ARM);
     let seeds = study.pretraining_seeds();
@@ -139,4 +209,64 @@ fn panel(study: &Study, runs: &[&RunScore], split: &str, case: &str, domain: (f6
     let names: Vec<(f64, String)> = steps.iter().map(|&step| (centre(step), steps_short(step))).collect();
     panel.names_axis(&names, "steps of pretraining");
     panel.finish(&format!("Mean accuracy on {title}: {}", described.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::{Course, Size, study};
+
+    /// One run's scores on splits and cases of these sizes.
+    fn scores(sizes: &[(&str, &str, u64)]) -> Vec<RunScore> {
+        let run = study(Course::Flat, Size::FULL).runs.remove(0);
+        let score = |&(split, case, n): &(&str, &str, u64)| RunScore {
+            split: split.into(),
+            case: case.into(),
+            n,
+            ..run.clone()
+        };
+        sizes.iter().map(score).collect()
+    }
+
+    #[test]
+    fn splits_come_first_and_small_cases_are_left_to_the_table() {
+        let scores = scores(&[
+            ("ood-b", "", 500),
+            ("id", "", 900),
+            ("id", "x", 800),
+            ("a", "", 40),
+            ("a", "x", 40),
+            ("val", "", 900),
+            ("ood-b", "y", 100),
+            ("ood-b", "x", 120),
+            ("ood-c", "", 300),
+            ("ood-c", "x", 280),
+            ("ood-c", "z", 99),
+        ]);
+        let choice = choose(&scores.iter().collect::<Vec<_>>(), Some("ood-b"));
+        assert_eq!(choice.wholes, [("ood-b", ""), ("id", ""), ("a", ""), ("ood-c", "")]);
+        assert_eq!(choice.cases, [("ood-c", "x"), ("ood-b", "y")]);
+        assert_eq!((choice.small, choice.enough, choice.beyond), (1, 100, 0));
+        assert!(choice.described().contains("are 1 case of fewer than 100 examples and the same"));
+    }
+
+    #[test]
+    fn where_all_cases_are_small_the_largest_are_drawn() {
+        let scores = scores(&[("ood", "", 30), ("ood", "x", 9), ("ood", "y", 12), ("ood", "z", 12)]);
+        let choice = choose(&scores.iter().collect::<Vec<_>>(), Some("ood"));
+        assert_eq!(choice.cases, [("ood", "y"), ("ood", "z")]);
+        assert_eq!((choice.small, choice.enough), (1, 12));
+    }
+
+    #[test]
+    fn many_cases_fold_and_then_end() {
+        let names: Vec<String> = (0..60).map(|i| format!("case {i:02}")).collect();
+        let mut sizes: Vec<(&str, &str, u64)> =
+            names.iter().map(|name| ("ood", name.as_str(), 100)).collect();
+        sizes.push(("ood", "", 6_000));
+        let scores = scores(&sizes);
+        let choice = choose(&scores.iter().collect::<Vec<_>>(), Some("ood"));
+        assert_eq!((choice.cases.len(), choice.beyond), (IN_VIEW + FOLDED, 15));
+        assert_eq!(choice.cases[0], ("ood", "case 00"));
+    }
 }

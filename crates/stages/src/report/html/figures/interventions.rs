@@ -54,7 +54,7 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
                 ""
             }
         ),
-        seeds: false,
+        legend: Vec::new(),
         rows: vec![Row { title: String::new(), size: "table", folded: false, panels: vec![table] }],
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Figure, Row, seed_class};
+use super::{Figure, Row, seed_class, seed_legend};
 use crate::report::collate::rows::PairSplit;
 use crate::report::html::scale::extent;
 use crate::report::html::svg::{Anchor, Svg};
@@ -37,13 +37,13 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
         title: "Which runs agree with which".into(),
         finding: String::new(),
         caption: format!(
-            "Rows and columns are the fine-tuning seeds of one checkpoint, ordered by their {ood} accuracy. The darker, the \
-             larger the share of {ood} examples with the same answer: from {} (palest) to {} (darkest). Blocks are \
+            "A column of matrices for each rung, by steps. Rows and columns of a matrix are the fine-tuning seeds of one \
+             checkpoint, ordered by their {ood} accuracy. The stronger the colour, the larger the share of {ood} examples with the same answer: from {} (weakest) to {} (strongest). Blocks are \
              clusters of runs that found different solutions.",
             shown(low, 2),
             shown(high, 2)
         ),
-        seeds: true,
+        legend: seed_legend(study),
         rows: vec![Row { title: String::new(), size: "tiny", folded: false, panels }],
     })
 }

@@ -1,15 +1,15 @@
 //! Each measure along the ladder: against how far pretraining has converged, and against its steps.
 
-use super::{Figure, Row, seed_class};
+use super::{Figure, Row, Swatch, reading, seed_class, seed_legend};
 use crate::report::collate::rows::{MeasureCell, Summary};
 use crate::report::html::panel::{Area, Panel};
 use crate::report::html::scale::{Scale, roomy};
 use crate::report::html::svg::Anchor;
 use crate::report::study::{DEFAULT_ARM, Study, steps_short, steps_text};
-use crate::report::summarise::measure::{MEASURES, Measure, PRIMARY, Sign};
+use crate::report::summarise::measure::{MEASURES, Measure, PRIMARY};
 
-const SIZE: (f64, f64) = (330.0, 226.0);
-const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 14.0, bottom: 36.0 };
+const SIZE: (f64, f64) = (330.0, 242.0);
+const MARGIN: Area = Area { left: 42.0, top: 58.0, right: 14.0, bottom: 36.0 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Against {
@@ -29,14 +29,14 @@ pub(crate) fn primary(study: &Study) -> Option<Figure> {
         title: "The primary measures along the ladder".into(),
         finding: String::new(),
         caption: format!(
-            "Line: mean over pretraining seeds; band: 95 % interval over seeds; dots: single pretraining runs. The loss is that \
-             on held-out pretraining text, on a logarithmic axis that falls to the right; small numbers are steps. Steps are \
-             logarithmic too, with 0 set apart at the left; shaded are the early (at most {}) and late (at least {}) rungs \
+            "{} The loss is that on held-out pretraining text, on a logarithmic axis that falls to the right, with the \
+             steps above. Steps are logarithmic too, with 0 set apart at the left; shaded are the early (at most {}) and late (at least {}) rungs \
              that the primary contrast compares.",
+            marks(study),
             steps_text(study.early_until),
             steps_text(study.late_from)
         ),
-        seeds: true,
+        legend: legend(study),
         rows: rows.into_iter().flatten().collect(),
     })
 }
@@ -51,12 +51,25 @@ pub(crate) fn others(study: &Study) -> Option<Figure> {
         id: "measures",
         title: "All other measures".into(),
         finding: String::new(),
-        caption:
-            "As above: line, mean over pretraining seeds; band, 95 % interval; dots, single pretraining runs."
-                .into(),
-        seeds: true,
+        caption: marks(study).into(),
+        legend: legend(study),
         rows: [by_loss, by_steps].into_iter().flatten().collect(),
     })
+}
+
+/// What is drawn. One pretraining run is its own mean: its line needs no dots and no colour.
+fn marks(study: &Study) -> &'static str {
+    match study.pretraining_seeds().len() {
+        0 | 1 => "Line: the pretraining run; band: 95 % interval over its fine-tuning seeds.",
+        _ => {
+            "Line: mean over pretraining seeds; band: 95 % interval over them; coloured dots: single pretraining runs."
+        }
+    }
+}
+
+fn legend(study: &Study) -> Vec<Swatch> {
+    let legend = seed_legend(study);
+    if legend.len() > 1 { legend } else { Vec::new() }
 }
 
 fn row(study: &Study, title: &str, against: Against, wanted: impl Fn(&Measure) -> bool) -> Option<Row> {
@@ -71,19 +84,14 @@ fn panel(study: &Study, measure: &Measure, against: Against) -> Option<String> {
     if rungs.is_empty() {
         return None;
     }
-    let reading = match measure.sign {
-        Sign::Higher => "higher: the path matters less",
-        Sign::Lower => "lower: the path matters less",
-        Sign::Neither => "for comparison",
-    };
-    let mut panel = Panel::new(SIZE, MARGIN, &measure.label, reading);
+    let mut panel = Panel::new(SIZE, MARGIN, &measure.label, reading(measure));
     let values: Vec<f64> = rungs
         .iter()
         .flat_map(|row| [Some(row.estimate), row.lower, row.upper])
         .flatten()
         .chain(cells.iter().map(|cell| cell.value))
         .collect();
-    let y = Scale::linear(roomy(&values), panel.area.up());
+    let y = panel.y_scale(roomy(&values), 4);
     let steps: Vec<u64> = rungs.iter().filter_map(|row| row.step).collect();
     let x = match against {
         Against::Loss => {
@@ -115,7 +123,14 @@ fn panel(study: &Study, measure: &Measure, against: Against) -> Option<String> {
     }
     panel.y_axis(&y, 4);
     match against {
-        Against::Loss => panel.x_axis(&x, 4, "held-out loss (nats) →"),
+        Against::Loss => {
+            let named = |row: &&Summary| (at_row(row), steps_short(row.step.unwrap_or(0)));
+            panel.top_axis(
+                &rungs.iter().map(named).filter(|(x, _)| x.is_finite()).collect::<Vec<_>>(),
+                "steps",
+            );
+            panel.x_axis(&x, 4, "held-out loss (nats) →");
+        }
         Against::Steps => panel.step_axis(&x, &steps, "steps of pretraining →"),
     }
     let band: Vec<(f64, f64, f64)> = rungs
@@ -123,7 +138,8 @@ fn panel(study: &Study, measure: &Measure, against: Against) -> Option<String> {
         .map(|row| (at_row(row), y.at(row.lower.unwrap_or(f64::NAN)), y.at(row.upper.unwrap_or(f64::NAN))))
         .collect();
     panel.svg.band("band", &band);
-    for cell in &cells {
+    let several = study.pretraining_seeds().len() > 1;
+    for cell in cells.iter().filter(|_| several) {
         let tip = format!(
             "pretraining seed {}, {} steps: {}",
             cell.pretraining_seed,
@@ -144,9 +160,6 @@ fn panel(study: &Study, measure: &Measure, against: Against) -> Option<String> {
             format!("{} steps: {}{interval}", steps_text(row.step.unwrap_or(0)), measure.show(row.estimate));
         panel.svg.dot("node", point, 2.2, &tip);
     }
-    if against == Against::Loss {
-        label_steps(&mut panel, &rungs, &mean);
-    }
     Some(panel.finish(&described(measure, &rungs)))
 }
 
@@ -162,26 +175,8 @@ fn zones(panel: &mut Panel, study: &Study, steps: &[u64], x: &Scale) {
         let (early, late) = (x.at(early as f64) + 7.0, x.at(late as f64) - 7.0);
         panel.svg.cell("zone", (left, panel.area.top), (early - left, height), 1.0, "");
         panel.svg.cell("zone", (late, panel.area.top), (right - late, height), 1.0, "");
-        panel.svg.text("zone-name", (left + 4.0, panel.area.top + 11.0), Anchor::Start, "early");
-        panel.svg.text("zone-name", (right - 4.0, panel.area.top + 11.0), Anchor::End, "late");
-    }
-}
-
-/// Steps beside the points of the mean, where there is room.
-fn label_steps(panel: &mut Panel, rungs: &[&Summary], mean: &[(f64, f64)]) {
-    let mut taken: Vec<f64> = Vec::new();
-    let first_and_last = [0, rungs.len() - 1];
-    let order = first_and_last.into_iter().chain(1..rungs.len().max(1) - 1);
-    for i in order {
-        let (x, y) = mean[i];
-        if !x.is_finite() || taken.iter().any(|other| (other - x).abs() < 25.0) {
-            continue;
-        }
-        taken.push(x);
-        let above = y - 8.0 > panel.area.top + 8.0;
-        let place =
-            (x.clamp(panel.area.left + 6.0, panel.width() - 14.0), if above { y - 7.0 } else { y + 15.0 });
-        panel.svg.text("step", place, Anchor::Middle, &steps_short(rungs[i].step.unwrap_or(0)));
+        panel.svg.text("zone-name", (left, panel.area.top - 6.0), Anchor::Start, "early");
+        panel.svg.text("zone-name", (right, panel.area.top - 6.0), Anchor::End, "late");
     }
 }
 

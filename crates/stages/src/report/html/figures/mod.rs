@@ -11,6 +11,7 @@ mod soups;
 use serde::Serialize;
 
 use crate::report::study::Study;
+use crate::report::summarise::measure::{Measure, Sign};
 
 /// A figure: panels that flow, with what they show and how to read them.
 #[derive(Clone, Debug, Serialize)]
@@ -22,9 +23,16 @@ pub(crate) struct Figure {
     pub(crate) finding: String,
     /// How to read it (plain text).
     pub(crate) caption: String,
-    /// Colours of pretraining seeds are explained under it.
-    pub(crate) seeds: bool,
+    /// Its colours, explained under it.
+    pub(crate) legend: Vec<Swatch>,
     pub(crate) rows: Vec<Row>,
+}
+
+/// A colour and what it stands for.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Swatch {
+    pub(crate) class: String,
+    pub(crate) label: String,
 }
 
 /// Panels of one size that stand side by side where there is room.
@@ -32,7 +40,7 @@ pub(crate) struct Figure {
 pub(crate) struct Row {
     /// What all panels of the row show; empty where their titles say it.
     pub(crate) title: String,
-    /// Size class of its panels: `wide`, `small`, `tiny` or `table`.
+    /// Size class of its panels: `wide`, `half`, `small`, `tiny` or `table`.
     pub(crate) size: &'static str,
     /// Shown only when its title is opened.
     pub(crate) folded: bool,
@@ -55,11 +63,32 @@ pub(crate) fn figures(study: &Study) -> Vec<Figure> {
     all.iter().filter_map(|figure| figure(study)).filter(|figure| !figure.rows.is_empty()).collect()
 }
 
+/// How to read a measure, under its title.
+fn reading(measure: &Measure) -> &'static str {
+    match measure.sign {
+        Sign::Higher => "higher: the path matters less",
+        Sign::Lower => "lower: the path matters less",
+        Sign::Neither => "for comparison",
+    }
+}
+
 /// The class of a pretraining seed's colour.
 pub(crate) fn seed_class(study: &Study, seed: u64) -> String {
     let place = study.pretraining_seeds().iter().position(|&known| known == seed).unwrap_or(0);
-    format!("s{}", place % COLOURS)
+    class('s', place)
+}
+
+/// The colours of the pretraining seeds.
+fn seed_legend(study: &Study) -> Vec<Swatch> {
+    let swatch = |seed| Swatch { class: seed_class(study, seed), label: format!("pretraining seed {seed}") };
+    study.pretraining_seeds().into_iter().map(swatch).collect()
+}
+
+/// The class of a place in a palette: each colour comes a second time hollow and dashed.
+fn class(palette: char, place: usize) -> String {
+    let again = if (place / COLOURS).is_multiple_of(2) { "" } else { " again" };
+    format!("{palette}{}{again}", place % COLOURS)
 }
 
 /// Colours in the palette.
-pub(crate) const COLOURS: usize = 6;
+const COLOURS: usize = 6;

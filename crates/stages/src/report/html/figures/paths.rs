@@ -1,6 +1,6 @@
 //! The straight lines between runs: loss and error from one end to the other.
 
-use super::{Figure, Row, seed_class};
+use super::{Figure, Row, seed_class, seed_legend};
 use crate::report::collate::rows::PathPoint;
 use crate::report::html::panel::{Area, Panel};
 use crate::report::html::scale::{Scale, roomy};
@@ -45,7 +45,7 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
                   them their weights are mixed in proportion. A bump is a barrier: the two lie in different basins. Heavy: \
                   the mean over all pairs. One scale for each row."
             .into(),
-        seeds: true,
+        legend: seed_legend(study),
         rows,
     })
 }
@@ -86,7 +86,7 @@ fn panel(
     let subtitle =
         study.loss_at(step).map_or(String::new(), |loss| format!("held-out loss {}", shown(loss, 2)));
     let mut panel = Panel::new(SIZE, MARGIN, &format!("{} steps", steps_text(step)), &subtitle);
-    let y = Scale::linear(domain, panel.area.up());
+    let y = panel.y_scale(domain, 3);
     let x = Scale::linear((0.0, 1.0), panel.area.across());
     panel.y_axis(&y, 3);
     panel.names_axis(&[(x.at(0.0), "a".into()), (x.at(0.5), "½".into()), (x.at(1.0) - 2.0, "b".into())], "");

@@ -1,17 +1,33 @@
 //! Soups and ensembles against the runs that they are made of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use super::{Figure, Row};
 use crate::report::collate::rows::SoupScore;
-use crate::report::html::panel::{Area, Panel, spread};
+use crate::report::html::panel::{Area, Panel};
 use crate::report::html::scale::{Scale, roomy};
-use crate::report::html::svg::Anchor;
+use crate::report::html::svg::escape;
 use crate::report::study::{DEFAULT_ARM, Study, primary_ood, steps_text};
 use crate::report::summarise::measure::shown;
 
-const SIZE: (f64, f64) = (500.0, 250.0);
-const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 168.0, bottom: 36.0 };
+const SIZE: (f64, f64) = (330.0, 236.0);
+const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 14.0, bottom: 22.0 };
+/// What is compared, in the order of the style sheet's classes `m0`, `m1` and so on.
+const SERIES: [&str; 12] = [
+    "mean run",
+    "best run",
+    "uniform",
+    "greedy",
+    "random-order",
+    "probability ensemble",
+    "logit ensemble",
+    "task-arithmetic",
+    "ties",
+    "dare",
+    "model-stock",
+    "slerp",
+];
 
 pub(crate) fn figure(study: &Study) -> Option<Figure> {
     let soups: Vec<&SoupScore> = study.soups.iter().filter(|soup| soup.arm == DEFAULT_ARM).collect();
@@ -26,13 +42,20 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
         id: "soups",
         title: "Soups: one model from many".into(),
         finding: finding(study),
-        caption: "Accuracy of the average of all weights (uniform), of those that held-out accuracy lets in (greedy), and of the \
-                  averaged predictions (ensembles), with the mean and the best of the single runs. Means over pretraining seeds. \
-                  The best run is chosen on the split itself: an oracle."
-            .into(),
-        seeds: false,
+        caption: caption(&soups),
+        legend: Vec::new(),
         rows: vec![Row { title: String::new(), size: "half", folded: false, panels }],
     })
+}
+
+fn caption(soups: &[&SoupScore]) -> String {
+    let merges = soups.iter().any(|soup| SERIES[7..].contains(&soup.method.as_str()));
+    format!(
+        "Accuracy of the average of all weights (uniform), of those that held-out accuracy lets in (greedy){}, and of the \
+         averaged predictions (ensembles), with the mean and the best of the single runs. Means over pretraining seeds. The \
+         best run is chosen on the split itself: an oracle.",
+        if merges { ", of merges over the checkpoint (dashed colours)" } else { "" }
+    )
 }
 
 fn finding(study: &Study) -> String {
@@ -78,7 +101,7 @@ fn panel(soups: &[&SoupScore], split: &str) -> Option<String> {
         return None;
     }
     let mut panel = Panel::new(SIZE, MARGIN, &format!("Accuracy on {split}"), "by steps of pretraining");
-    let y = Scale::linear(roomy(&values), panel.area.up());
+    let y = panel.y_scale(roomy(&values), 5);
     let places: Vec<f64> = steps.iter().map(|&step| step as f64).collect();
     let (left, right) = panel.area.across();
     let x = Scale::steps(&places, (left + 10.0, right - 4.0));
@@ -91,7 +114,7 @@ fn panel(soups: &[&SoupScore], split: &str) -> Option<String> {
             .iter()
             .filter_map(|&step| sums.get(&(name.to_owned(), step)).map(|(sum, n)| (step, sum / n)))
             .collect();
-        let class = method_class(name);
+        let class = series_class(name);
         let curve: Vec<(f64, f64)> =
             points.iter().map(|&(step, value)| (x.at(step as f64), y.at(value))).collect();
         panel.svg.curve(&format!("method {class}"), &curve);
@@ -103,33 +126,65 @@ fn panel(soups: &[&SoupScore], split: &str) -> Option<String> {
                 &format!("{name}, {} steps: {}", steps_text(step), shown(value, 3)),
             );
         }
-        if let (Some(&(_, value)), Some(&(x_end, y_end))) = (points.last(), curve.last()) {
-            ends.push((name, class, x_end, y_end, value));
+        if let Some(&(step, value)) = points.last() {
             described.push(format!("{name} {}", shown(value, 3)));
+            ends.push((
+                name,
+                class,
+                if Some(&step) == steps.last() { shown(value, 3) } else { String::new() },
+                value,
+            ));
         }
     }
-    let levels: Vec<f64> = ends.iter().map(|end| end.3).collect();
-    let labels = spread(&levels, 13.0, (panel.area.top, panel.area.bottom));
-    for ((name, class, x_end, y_end, value), label) in ends.iter().zip(labels) {
-        panel.svg.line("leader", (x_end + 4.0, *y_end), (right + 8.0, label));
-        panel.svg.text(
-            &format!("label {class}"),
-            (right + 11.0, label + 3.5),
-            Anchor::Start,
-            &format!("{name} {}", shown(*value, 3)),
-        );
-    }
-    Some(panel.finish(&format!("Accuracy on {split} at the last rung: {}", described.join(", "))))
+    // In the order of the lines' right ends, so that the key reads as they do.
+    ends.sort_by(|a, b| b.3.total_cmp(&a.3).then(a.0.cmp(b.0)));
+    let last = steps.last().map_or(String::new(), |&step| steps_text(step));
+    let drawing = panel.finish(&format!("Accuracy on {split} at the last rung: {}", described.join(", ")));
+    Some(format!("<div class=\"keyed\">{drawing}{}</div>", key(&ends, &last)))
 }
 
-/// The class of a method's colour; `m` and a digit.
-fn method_class(name: &str) -> &'static str {
-    match name {
-        "uniform" => "m0",
-        "greedy" => "m1",
-        "probability ensemble" => "m2",
-        "logit ensemble" => "m3",
-        "best run" => "m4",
-        _ => "m5",
+/// The lines by name, with their values at the last rung.
+fn key(ends: &[(&str, String, String, f64)], last: &str) -> String {
+    let mut key = format!("<ul class=\"key\"><li class=\"head\"><span>at {last} steps</span></li>");
+    for (name, class, value, _) in ends {
+        let _ = write!(
+            key,
+            "<li><svg class=\"sample\" viewBox=\"0 0 24 8\" aria-hidden=\"true\"><path class=\"method {class}\" d=\"M1 4L23 4\"/>\
+             </svg><span>{}</span> <b>{value}</b></li>",
+            escape(name)
+        );
+    }
+    key + "</ul>"
+}
+
+/// The class of a series' colour and dashes.
+fn series_class(name: &str) -> String {
+    format!("m{}", SERIES.iter().position(|known| *known == name).unwrap_or(SERIES.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+    use crate::soup::Method;
+
+    #[test]
+    fn every_series_looks_different() {
+        const STYLE: &str = include_str!("../report.css");
+        let methods: Vec<String> = Method::value_variants()
+            .iter()
+            .filter_map(|method| Some(method.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        for method in &methods {
+            assert!(SERIES.contains(&method.as_str()), "{method} has no look of its own");
+        }
+        let look = |place: usize| {
+            let rule = format!(".m{place} {{");
+            let from = STYLE.find(&rule).unwrap_or_else(|| panic!("no rule {rule}")) + rule.len();
+            STYLE[from..].split('}').next().unwrap()
+        };
+        let looks: BTreeSet<&str> = (0..=SERIES.len()).map(look).collect();
+        assert_eq!(looks.len(), SERIES.len() + 1);
     }
 }
