@@ -7,6 +7,7 @@
 //! | `glyphs` | the visual world shows the effect in the direction that is known |
 //! | `kills` | `kill -9` at any moment loses nothing and publishes nothing partial |
 //! | `races` | two studies on one store at once compute each key once |
+//! | `browser` | the report is sound in a real browser, on a desk and on a phone |
 //! | `coarser_labels` | a model is scored on a split that knows fewer labels than it |
 //! | `bad_input` | every way an input can lie has its own message and exit code |
 //! | `decoders` | causal language models become classifiers and reward models |
@@ -24,6 +25,7 @@ mod harness;
 mod server;
 
 mod bad_input;
+mod browser;
 mod coarser_labels;
 mod command_line;
 mod decoders;
