@@ -4,7 +4,7 @@ use super::verdict::{Direction, Verdict, humps, primary, verdict};
 use super::{capitalised, change_text, counted, listed};
 use crate::report::collate::rows::Summary;
 use crate::report::study::{DEFAULT_ARM, Study, steps_text};
-use crate::report::summarise::measure::{Measure, PRIMARY, shown};
+use crate::report::summarise::measure::{self, Measure, PRIMARY, shown};
 
 /// The answer as it stands on top of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,9 @@ fn unmeasured(study: &Study) -> String {
         _ => format!(
             "None of its primary measures ({}) is known both at an early rung (at most {} steps) and at a late one \
              (at least {} steps).",
-            listed(&PRIMARY.map(|id| id.replace('_', " "))),
+            listed(
+                &PRIMARY.map(|id| measure::find(id).map_or(String::new(), |measure| measure.label.into()))
+            ),
             steps_text(study.early_until),
             steps_text(study.late_from)
         ),
