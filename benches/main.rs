@@ -7,6 +7,7 @@ mod roofline;
 mod soup;
 mod step;
 mod sweep;
+mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Work {
     Soup,
     /// The largest memory of a training process: give it alone
     Memory,
+    /// The default study; a turn takes minutes
+    World,
 }
 
 fn main() -> ExitCode {
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
                 Work::Sweep => sweep::run(&mut rival, arguments.threads, arguments.turns)?,
                 Work::Soup => soup::run(&mut rival, arguments.threads, arguments.turns)?,
                 Work::Memory => memory::run(&mut rival)?,
+                Work::World => world::run(&arguments.python, arguments.threads, arguments.turns)?,
             }
         }
         Ok(())
