@@ -1,4 +1,4 @@
-//! samebasin beside what a user would otherwise run: `cargo bench -p samebasin-stages -- --help`.
+//! samebasin beside what a user would otherwise run: `cargo bench --bench rivals -- --help`.
 
 mod memory;
 mod pairs;

@@ -54,7 +54,14 @@ fn look(chromium: &Path, bench: &Bench, report: &Path, width: u32, dark: bool) -
         WRAPPER.replace("WIDTH", &width.to_string()).replace("REPORT", report.to_str().expect("UTF-8"));
     std::fs::write(&wrapper, page).expect("written");
     let output = Command::new(chromium)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-dev-shm-usage",
+        ])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         // A page of a folder may look into another of it, and a report that is a file is a page of a folder.
         .args(["--allow-file-access-from-files", "--virtual-time-budget=20000", "--window-size=1400,900"])
