@@ -252,6 +252,11 @@ mod tests {
         assert!(!page.contains("<u>") && !page.contains("<i>") && page.contains("ood-&lt;i&gt;"));
     }
 
+    #[test]
+    fn backticks_mark_code() {
+        assert_eq!(code("in `a < b` & c").to_string(), "in <code>a &lt; b</code> &amp; c");
+    }
+
     /// Writes pages to look at: `SAMEBASIN_PAGES=folder cargo test --release -p samebasin-stages pages -- --ignored`.
     #[test]
     #[ignore = "writes pages for people to look at"]
@@ -262,5 +267,7 @@ mod tests {
         }
         let one = Size { pretraining: 1, soups: false, ladder: false, ..Size::FULL };
         std::fs::write(folder.join("One.html"), page_of(Course::Falls, one)).unwrap();
+        let many = Size { pretraining: 8, ..Size::FULL };
+        std::fs::write(folder.join("Many.html"), page_of(Course::Falls, many)).unwrap();
     }
 }

@@ -35,6 +35,8 @@ struct Choice<'a> {
     small: usize,
     /// Cases beyond those that a page has room for.
     beyond: usize,
+    /// Pairs of a split and a case beside the one that its case is taken from.
+    others: usize,
 }
 
 /// Chooses by what a panel can say: all splits, then the cases of all splits but `id` that have enough examples.
@@ -63,11 +65,12 @@ fn choose<'a>(runs: &[&'a RunScore], primary: Option<&str>) -> Choice<'a> {
         .filter(|(_, (size, _))| *size >= enough)
         .collect();
     cases.sort_by_key(|&(case, (size, split))| (std::cmp::Reverse(size), split, case));
+    let others = sizes.keys().filter(|(_, case)| !case.is_empty()).count() - largest.len();
     let small = largest.len() - cases.len();
     let beyond = cases.len().saturating_sub(IN_VIEW + FOLDED);
     cases.truncate(IN_VIEW + FOLDED);
     let cases = cases.into_iter().map(|(case, (_, split))| (split, case)).collect();
-    Choice { wholes, cases, enough, small, beyond }
+    Choice { wholes, cases, enough, small, beyond, others }
 }
 
 impl Choice<'_> {
@@ -83,11 +86,16 @@ impl Choice<'_> {
         if self.beyond > 0 {
             left_out.push(format!("the {} smallest of the others", self.beyond));
         }
-        left_out.push("the same cases of other splits".into());
+        if self.others > 0 {
+            left_out.push("all other pairs of a split and a case".into());
+        }
+        let left_out = match left_out.is_empty() {
+            true => String::new(),
+            false => format!(" In the table `runs` alone are {}.", listed(&left_out)),
+        };
         format!(
             " Cases are those of all splits but `id`, the ones with the most examples first, each from the split that has most \
-             of it. In the table `runs` alone are {}.",
-            listed(&left_out)
+             of it.{left_out}"
         )
     }
 }
@@ -108,7 +116,7 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
     let rows = [
         row(if has_cases { "Whole splits" } else { "" }, false, &choice.wholes),
         row("Cases", false, in_view),
-        row(&format!("{} more", counted(folded.len(), "case")), true, folded),
+        row(&counted(folded.len(), "more case"), true, folded),
     ];
     let title = if has_cases { "Accuracy by split and case" } else { "Accuracy by split" };
     Some(Figure {
@@ -246,8 +254,8 @@ mod tests {
         let choice = choose(&scores.iter().collect::<Vec<_>>(), Some("ood-b"));
         assert_eq!(choice.wholes, [("ood-b", ""), ("id", ""), ("a", ""), ("ood-c", "")]);
         assert_eq!(choice.cases, [("ood-c", "x"), ("ood-b", "y")]);
-        assert_eq!((choice.small, choice.enough, choice.beyond), (1, 100, 0));
-        assert!(choice.described().contains("are 1 case of fewer than 100 examples and the same"));
+        assert_eq!((choice.small, choice.enough, choice.beyond, choice.others), (1, 100, 0, 3));
+        assert!(choice.described().contains("are 1 case of fewer than 100 examples and all other pairs"));
     }
 
     #[test]
@@ -256,6 +264,7 @@ mod tests {
         let choice = choose(&scores.iter().collect::<Vec<_>>(), Some("ood"));
         assert_eq!(choice.cases, [("ood", "y"), ("ood", "z")]);
         assert_eq!((choice.small, choice.enough), (1, 12));
+        assert!(choice.described().ends_with("1 case of fewer than 12 examples."), "{}", choice.described());
     }
 
     #[test]

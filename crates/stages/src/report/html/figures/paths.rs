@@ -8,8 +8,8 @@ use crate::report::study::{DEFAULT_ARM, Study, steps_text};
 use crate::report::summarise::measure::shown;
 use crate::report::words::capitalised;
 
-const SIZE: (f64, f64) = (144.0, 168.0);
-const MARGIN: Area = Area { left: 30.0, top: 36.0, right: 4.0, bottom: 20.0 };
+const SIZE: (f64, f64) = (144.0, 172.0);
+const MARGIN: Area = Area { left: 30.0, top: 40.0, right: 4.0, bottom: 20.0 };
 
 /// What is drawn along a line.
 struct Quantity {

@@ -11,7 +11,7 @@ use crate::report::html::svg::escape;
 use crate::report::study::{DEFAULT_ARM, Study, primary_ood, steps_text};
 use crate::report::summarise::measure::shown;
 
-const SIZE: (f64, f64) = (330.0, 236.0);
+const SIZE: (f64, f64) = (300.0, 226.0);
 const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 14.0, bottom: 22.0 };
 /// What is compared, in the order of the style sheet's classes `m0`, `m1` and so on.
 const SERIES: [&str; 12] = [
@@ -150,7 +150,7 @@ fn key(ends: &[(&str, String, String, f64)], last: &str) -> String {
         let _ = write!(
             key,
             "<li><svg class=\"sample\" viewBox=\"0 0 24 8\" aria-hidden=\"true\"><path class=\"method {class}\" d=\"M1 4L23 4\"/>\
-             </svg><span>{}</span> <b>{value}</b></li>",
+             </svg><span>{}</span> <strong>{value}</strong></li>",
             escape(name)
         );
     }
