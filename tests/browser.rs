@@ -14,7 +14,7 @@ fn chromium() -> Option<PathBuf> {
         return Some(path.into());
     }
     let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
-    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
     let program = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
     let found = program.into_iter().find(|path| path.is_file());
     if found.is_none() {
@@ -81,7 +81,7 @@ fn look(program: &PathBuf, page: &str, scheme: Scheme) -> Finding {
 fn a_report_is_readable_on_a_desk_and_on_a_phone_by_day_and_by_night() {
     let Some(program) = chromium() else { return };
     let bench = Bench::new();
-    // Every figure there is: several pretraining seeds, an arm, all ways to merge.
+    // Every figure there is: several pretraining seeds, an arm, every way to merge.
     let study = [
         "STUDY=world-browser",
         "PRETRAINING=0 1",
@@ -95,6 +95,9 @@ fn a_report_is_readable_on_a_desk_and_on_a_phone_by_day_and_by_night() {
     ];
     succeed(&bench.make("world", "study", 2).args(study).output().expect("make starts"));
     let page = std::fs::read_to_string(bench.path("out/report.html")).expect("a report");
+    for figure in ["primary", "measures", "cases", "lines", "matrices", "interventions", "soups", "arms"] {
+        assert!(page.contains(&format!("<figure id=\"{figure}\"")), "no figure {figure}");
+    }
     let [light, dark] = [Scheme::Light, Scheme::Dark].map(|scheme| look(&program, &page, scheme));
     for finding in [&light, &dark] {
         assert!(finding.complaints.is_empty(), "{}", finding.complaints.join("\n"));
