@@ -71,7 +71,7 @@ pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize, filter: &str)
                     let model = classifier(hidden, layers, heads, precision);
                     let pairs = rival.prepare(&setup).and_then(|()| match work {
                         "train" => training(&model, length, threads, turns, rival),
-                        _ => evaluation(&model, length, turns, rival),
+                        _ => evaluation(&model, length, threads, turns, rival),
                     });
                     match pairs {
                         Ok(pairs) if work == "train" && threads == 1 => {
@@ -95,6 +95,12 @@ fn repeats(model: &Model, length: usize) -> usize {
     (1e10 / flops).ceil().clamp(1.0, 20.0) as usize
 }
 
+/// Threads, where there is more than one.
+fn pool(threads: usize) -> Result<Option<rayon::ThreadPool>, String> {
+    let pool = (threads > 1).then(|| rayon::ThreadPoolBuilder::new().num_threads(threads).build());
+    pool.transpose().map_err(|error| error.to_string())
+}
+
 fn training(
     model: &Model,
     length: usize,
@@ -102,8 +108,8 @@ fn training(
     turns: usize,
     rival: &mut Rival,
 ) -> Result<Pairs, String> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| e.to_string())?;
-    let mut run = Training::new(model, length, (threads > 1).then_some(&pool));
+    let pool = pool(threads)?;
+    let mut run = Training::new(model, length, pool.as_ref());
     Pairs::take(turns, repeats(model, length), || run.step(), |n| rival.run(n))
 }
 
@@ -169,9 +175,16 @@ impl<'a> Training<'a> {
     }
 }
 
-fn evaluation(model: &Model, length: usize, turns: usize, rival: &mut Rival) -> Result<Pairs, String> {
+fn evaluation(
+    model: &Model,
+    length: usize,
+    threads: usize,
+    turns: usize,
+    rival: &mut Rival,
+) -> Result<Pairs, String> {
     let (weights, examples) = (model.init(0), tokens(&[length; BATCH]));
-    let mut scorer = Scorer::default();
+    let pool = pool(threads)?;
+    let mut scorer = Scorer::on(pool.as_ref());
     let batch = || {
         let logits = scorer.logits(model, &weights.values, &examples).expect("tokens in range");
         assert_eq!(logits.len(), 2 * BATCH);

@@ -1,6 +1,8 @@
 //! Logits and losses of a model on many examples.
 
 use models::{Inputs, Model, Tally, Targets, Tokens, Workspace};
+use rayon::ThreadPool;
+use rayon::prelude::*;
 use tasks::{Encoded, MaskedBatch, SequencePairs};
 
 use crate::Error;
@@ -15,19 +17,26 @@ const TILE_TOKENS: usize = 1024;
 /// padding. Every example's logits are independent of its neighbours up to the rounding of the matrix product's
 /// blocking; the tiles depend on the examples alone, so the same call gives the same bytes.
 #[derive(Default)]
-pub struct Scorer {
+pub struct Scorer<'p> {
     workspace: Workspace,
+    pool: Option<&'p ThreadPool>,
 }
 
-impl Scorer {
+impl<'p> Scorer<'p> {
+    /// A scorer that takes several passes side by side where there are threads for them. Same bytes.
+    #[must_use]
+    pub fn on(pool: Option<&'p ThreadPool>) -> Self {
+        Self { pool, ..Self::default() }
+    }
+
     /// Logits `[examples, labels]` in the order of `examples`.
     ///
     /// # Errors
     /// [`Error::Model`] if the model refuses an example.
     pub fn logits(&mut self, model: &Model, values: &[f32], examples: &Encoded) -> Result<Vec<f32>, Error> {
-        let _denormals = kernels::denormals::Guard::new();
         match examples {
             Encoded::Dense { values: rows, width } => {
+                let _denormals = kernels::denormals::Guard::new();
                 let mut logits = Vec::new();
                 for rows in rows.chunks(TILE_TOKENS * width) {
                     let rows = Inputs::Dense { values: rows, width: *width };
@@ -37,34 +46,62 @@ impl Scorer {
                 Ok(logits)
             }
             Encoded::Tokens { starts, .. } => {
-                let length = |row: u32| starts[row as usize + 1] - starts[row as usize];
-                let mut order: Vec<u32> = (0..examples.len() as u32).collect();
-                order.sort_by_key(|&row| (length(row), row));
-                let mut logits = Vec::new();
-                let mut from = 0;
-                while from < order.len() {
-                    let mut tokens = 0;
-                    let fits = order[from..].iter().take_while(|&&row| {
-                        tokens += length(row) as usize;
-                        tokens <= TILE_TOKENS
-                    });
-                    let to = from + fits.count().max(1);
-                    let rows = &order[from..to];
+                let order = shortest_first(starts);
+                let tiles = tiles(&order, starts);
+                let of_tile = |workspace: &mut Workspace, rows: &&[u32]| -> Result<Vec<f32>, Error> {
+                    let _denormals = kernels::denormals::Guard::new();
                     let tile = examples.gather(rows);
                     let inputs = inputs(&tile);
                     model.check(&inputs, None)?;
-                    let of_tile = model.logits(values, &inputs, &mut self.workspace);
-                    let labels = of_tile.len() / rows.len();
-                    logits.resize(examples.len() * labels, 0.0);
-                    for (&row, values) in rows.iter().zip(of_tile.chunks_exact(labels)) {
-                        logits[row as usize * labels..][..labels].copy_from_slice(values);
+                    Ok(model.logits(values, &inputs, workspace).to_vec())
+                };
+                let found: Vec<Vec<f32>> = match self.pool {
+                    None => {
+                        tiles.iter().map(|rows| of_tile(&mut self.workspace, rows)).collect::<Result<_, _>>()
                     }
-                    from = to;
+                    Some(pool) => pool.install(|| {
+                        tiles.par_iter().map_init(Workspace::default, of_tile).collect::<Result<_, _>>()
+                    }),
+                }?;
+                let labels = found.first().map_or(0, |logits| logits.len() / tiles[0].len());
+                let mut logits = vec![0.0; examples.len() * labels];
+                for (&row, values) in tiles
+                    .iter()
+                    .copied()
+                    .flatten()
+                    .zip(found.iter().flat_map(|tile| tile.chunks_exact(labels)))
+                {
+                    logits[row as usize * labels..][..labels].copy_from_slice(values);
                 }
                 Ok(logits)
             }
         }
     }
+}
+
+/// Examples in order of their length.
+fn shortest_first(starts: &[u32]) -> Vec<u32> {
+    let length = |row: u32| starts[row as usize + 1] - starts[row as usize];
+    let mut order: Vec<u32> = (0..starts.len() as u32 - 1).collect();
+    order.sort_by_key(|&row| (length(row), row));
+    order
+}
+
+/// Neighbours in `order` that share a pass: at least one, and no more tokens than a tile holds.
+fn tiles<'o>(order: &'o [u32], starts: &[u32]) -> Vec<&'o [u32]> {
+    let mut tiles = Vec::new();
+    let mut rest = order;
+    while !rest.is_empty() {
+        let mut tokens = 0;
+        let fits = rest.iter().take_while(|&&row| {
+            tokens += (starts[row as usize + 1] - starts[row as usize]) as usize;
+            tokens <= TILE_TOKENS
+        });
+        let (tile, others) = rest.split_at(fits.count().max(1));
+        tiles.push(tile);
+        rest = others;
+    }
+    tiles
 }
 
 fn inputs(examples: &Encoded) -> Inputs<'_> {

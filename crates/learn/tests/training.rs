@@ -211,6 +211,34 @@ fn hyper_parameters_out_of_range_are_refused() {
 }
 
 /// Logits do not depend on what else is scored, beyond the rounding of the matrix products, and come in the order asked for.
+/// Enough examples for several passes.
+#[test]
+fn any_number_of_threads_gives_the_same_scores() {
+    let Config::Bert(config) = model(0.0).config().clone() else { panic!("a BERT") };
+    let model = Model::new(Config::Bert(config), Head::Classification { labels: 3 }).unwrap();
+    let values = model.init(1).values;
+    let lengths = (0..600).map(|row| 3 + row * 7 % 13);
+    let starts: Vec<u32> = std::iter::once(0)
+        .chain(lengths.scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        }))
+        .collect();
+    let n = starts[600];
+    let examples = Encoded::Tokens {
+        ids: (0..n).map(|at| 1 + at * 5 % 52).collect(),
+        types: vec![0; n as usize],
+        starts,
+    };
+    let alone = Scorer::default().logits(&model, &values, &examples).unwrap();
+    assert_eq!(alone.len(), 1_800);
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let together = Scorer::on(Some(&pool)).logits(&model, &values, &examples).unwrap();
+        assert!(alone.iter().zip(&together).all(|(a, b)| a.to_bits() == b.to_bits()), "{threads} threads");
+    }
+}
+
 #[test]
 fn scores_belong_to_their_examples() {
     let Config::Bert(config) = model(0.0).config().clone() else { unreachable!() };

@@ -87,7 +87,8 @@ impl Stage for Evaluate {
         let max_length = checkpoint::max_length(&config, self.max_length);
         let model = checkpoint::classifier(config, task.outputs(), self.precision)?;
         let weights = checkpoint::weights(session, work.input("model")?, &model)?;
-        let mut examiner = Examiner { model: &model, weights: &weights, scorer: Scorer::default() };
+        let pool = session.pool()?;
+        let mut examiner = Examiner { model: &model, weights: &weights, scorer: Scorer::on(pool.as_ref()) };
 
         let mut score_rows = Vec::new();
         let mut prediction_rows = Vec::new();
@@ -150,7 +151,7 @@ impl Stage for Evaluate {
 struct Examiner<'a> {
     model: &'a Model,
     weights: &'a Weights,
-    scorer: Scorer,
+    scorer: Scorer<'a>,
 }
 
 impl Examiner<'_> {

@@ -300,7 +300,7 @@ impl Stage for Finetune {
             None => &state.weights,
         };
         let held_out = task.encoded(&encoder, "split.val", max_length)?;
-        let logits = Scorer::default().logits(&model, &weights.values, &held_out.inputs)?;
+        let logits = Scorer::on(pool.as_ref()).logits(&model, &weights.values, &held_out.inputs)?;
         let scores = measures::scores::scores(&logits, &held_out.labels);
         work.fact("val_accuracy", scores.accuracy)?;
         work.fact("val_loss", scores.loss)?;

@@ -191,7 +191,7 @@ impl Lines<'_> {
 
     fn score_split(
         &self,
-        scorer: &mut Scorer,
+        scorer: &mut Scorer<'_>,
         weights: &Weights,
         split: &EncodedExamples,
     ) -> Result<Point, Failure> {
