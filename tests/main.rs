@@ -2,13 +2,13 @@
 //!
 //! | module | shows that |
 //! |---|---|
-//! | `ratings` | labels that are numbers are scored by their correlation |
 //! | `study` | a whole study runs, is found again, and has the same bytes on one thread and on two |
+//! | `browser` | the report is sound in a real browser, on a desk and on a phone |
 //! | `glyphs` | the visual world shows the effect in the direction that is known |
 //! | `kills` | `kill -9` at any moment loses nothing and publishes nothing partial |
 //! | `races` | two studies on one store at once compute each key once |
-//! | `browser` | the report is sound in a real browser, on a desk and on a phone |
 //! | `coarser_labels` | a model is scored on a split that knows fewer labels than it |
+//! | `ratings` | labels that are numbers are scored by their correlation |
 //! | `bad_input` | every way an input can lie has its own message and exit code |
 //! | `decoders` | causal language models become classifiers and reward models |
 //! | `fetch` | a hub that fails in every way costs nothing, and ladders that lie are refused |

@@ -210,7 +210,6 @@ fn hyper_parameters_out_of_range_are_refused() {
     }
 }
 
-/// Logits do not depend on what else is scored, beyond the rounding of the matrix products, and come in the order asked for.
 /// Enough examples for several passes.
 #[test]
 fn any_number_of_threads_gives_the_same_scores() {
@@ -239,6 +238,7 @@ fn any_number_of_threads_gives_the_same_scores() {
     }
 }
 
+/// Logits do not depend on what else is scored, beyond the rounding of the matrix products, and come in the order asked for.
 #[test]
 fn scores_belong_to_their_examples() {
     let Config::Bert(config) = model(0.0).config().clone() else { unreachable!() };
