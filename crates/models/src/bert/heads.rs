@@ -74,6 +74,18 @@ impl Bert {
         buffers.head.logits.get(tokens.len() * labels)
     }
 
+    /// Hidden states `[tokens, H]` of the last layer.
+    pub(crate) fn hidden_states<'b>(
+        &self,
+        values: &[f32],
+        tokens: &Tokens<'_>,
+        buffers: &'b mut Buffers,
+    ) -> &'b [f32] {
+        let all: Vec<u32> = (0..tokens.ids.len() as u32).collect();
+        self.forward(values, tokens, &all, None, Mode::Evaluation, buffers);
+        self.hidden(all.len(), Mode::Evaluation, &buffers.layers)
+    }
+
     fn head_gradient(
         &self,
         values: &[f32],
