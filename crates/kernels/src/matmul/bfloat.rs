@@ -173,6 +173,14 @@ mod tests {
         }
     }
 
+    /// Linux says of the processor what it would let a process use.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[test]
+    fn registers_are_found_where_the_system_lists_them() {
+        let listed = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default().contains(" amx_bf16 ");
+        assert_eq!(amx::Registers::new().is_some(), listed);
+    }
+
     #[test]
     fn halves_are_rounded_to_even() {
         assert_eq!(rounded(1.0 + 1.0 / 256.0), 1.0);
