@@ -67,9 +67,9 @@ class World:
         b = self.near(OBJECT[v])
         while (same := a == b).any():
             b[same] = self.near(OBJECT[v[same]])
-        c = self.near(OBJECT[w])
+        c = self.noun(OBJECT[w])
         while (same := (c == a) | (c == b)).any():
-            c[same] = self.near(OBJECT[w[same]])
+            c[same] = self.noun(OBJECT[w[same]])
         p = self.rng.integers(0, 4, n)
         return dict(t=template, m=marker, A=a, B=b, C=c, V=v, W=w, P=p)
 

@@ -29,4 +29,4 @@ pub use pretraining::{HELD_OUT, Source};
 pub use task::{Params, task};
 
 /// Changes whenever the same parameters and seed yield other sentences.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 2;
