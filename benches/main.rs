@@ -65,7 +65,9 @@ fn main() -> ExitCode {
             match work {
                 Work::Step => step::run(&mut rival, arguments.threads, arguments.turns, &arguments.filter)?,
                 Work::Sweep => sweep::run(&mut rival, arguments.threads, arguments.turns)?,
-                Work::Soup => soup::run(&mut rival, arguments.threads, arguments.turns)?,
+                Work::Soup => {
+                    soup::run(&mut rival, &arguments.python, arguments.threads, arguments.turns)?;
+                }
                 Work::Memory => memory::run(&mut rival)?,
                 Work::World => world::run(&arguments.python, arguments.threads, arguments.turns)?,
             }
