@@ -173,12 +173,12 @@ mod tests {
         }
     }
 
-    /// Linux says of the processor what it would let a process use.
+    /// Linux lists what the processor has and it knows of; it may still refuse it to a process.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     #[test]
-    fn registers_are_found_where_the_system_lists_them() {
-        let listed = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default().contains(" amx_bf16 ");
-        assert_eq!(amx::Registers::new().is_some(), listed);
+    fn registers_are_found_only_where_the_system_lists_them() {
+        let listed = std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains(" amx_bf16 "));
+        assert!(listed || amx::Registers::new().is_none());
     }
 
     #[test]
