@@ -78,7 +78,8 @@ impl<M: Matrices> Matrix<M> {
                 m.zero::<2>();
                 m.zero::<3>();
             }
-            for (a, b) in factors.products() {
+            for product in 0..factors.products() {
+                let (a, b) = factors.product(product);
                 for pair in (0..factors.pairs).step_by(16) {
                     let (a, b) = (a.add(pair), b.add(pair * COLUMNS));
                     m.load::<4>(a.cast(), 4 * ROW_STRIDE);

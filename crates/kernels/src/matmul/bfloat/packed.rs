@@ -48,14 +48,17 @@ pub(super) struct Factors {
 }
 
 impl Factors {
-    /// What is multiplied and summed, one after the other. Of two parts each, the product of the lower ones is left out.
+    /// How many products of parts are summed. Of two parts each, that of the lower ones is left out.
     #[inline(always)]
-    pub(super) fn products(&self) -> impl Iterator<Item = (*const u32, *const u32)> + use<> {
-        let (a, b) = (self.a, self.b);
-        [(0, 0), (0, self.b_part), (self.a_part, 0)]
-            .into_iter()
-            .take(2 * self.parts - 1)
-            .map(move |(a_part, b_part)| (a.wrapping_add(a_part), b.wrapping_add(b_part)))
+    pub(super) fn products(&self) -> usize {
+        2 * self.parts - 1
+    }
+
+    /// The rows and the panel of a product: both whole numbers, the rest of the second, the rest of the first.
+    #[inline(always)]
+    pub(super) fn product(&self, index: usize) -> (*const u32, *const u32) {
+        let (a_part, b_part) = [(0, 0), (0, self.b_part), (self.a_part, 0)][index];
+        (self.a.wrapping_add(a_part), self.b.wrapping_add(b_part))
     }
 }
 
@@ -228,9 +231,9 @@ unsafe fn strided(from: *const f32, stride: usize, lanes: __mmask16) -> __m512 {
 
 /// Stores sixteen vectors as the sixteen columns of a block whose rows are `stride` apart.
 #[inline(always)]
-unsafe fn store_turned(to: *mut u32, stride: usize, columns: [__m512i; 16]) {
+unsafe fn store_turned(to: *mut u32, stride: usize, columns: &[__m512i; 16]) {
     let mut block = [[0_u32; 16]; 16];
-    for (block, column) in block.iter_mut().zip(columns) {
+    for (block, &column) in block.iter_mut().zip(columns) {
         // SAFETY: sixteen values of 32 bits.
         unsafe { _mm512_storeu_si512(block.as_mut_ptr().cast(), column) };
     }
@@ -264,30 +267,27 @@ unsafe fn pack_rows(to: &mut [u32], part: usize, parts: usize, a: Matrix<'_>, fr
     }
 }
 
-/// Two neighbours along the inner dimension, of the rows of these lanes: `2 * pair` and the next, zeros beyond the depth.
+/// Values of a column, of the rows of these lanes from `row` on; zeros from column `depth` on.
 ///
 /// # Safety
 /// The block must lie in `a`.
 #[inline(always)]
-unsafe fn two_columns(
+unsafe fn column(
     a: Matrix<'_>,
     row: usize,
     lanes: __mmask16,
     from: usize,
-    pair: usize,
+    column: usize,
     depth: usize,
-) -> [__m512; 2] {
-    [2 * pair, 2 * pair + 1].map(|column| {
+) -> __m512 {
+    // SAFETY: the caller vouches for the block; masked lanes are not touched.
+    unsafe {
         if column >= depth {
-            // SAFETY: as `halves`.
-            return unsafe { _mm512_setzero_ps() };
+            return _mm512_setzero_ps();
         }
-        // SAFETY: the caller vouches for the block; masked lanes are not touched.
-        unsafe {
-            let x = a.values.as_ptr().add(row * a.row_stride + (from + column) * a.column_stride);
-            strided(x, a.row_stride, lanes)
-        }
-    })
+        let x = a.values.as_ptr().add(row * a.row_stride + (from + column) * a.column_stride);
+        strided(x, a.row_stride, lanes)
+    }
 }
 
 /// Packs `A` of other strides in [`Order::Rows`].
@@ -301,13 +301,18 @@ unsafe fn pack_turned(to: &mut [u32], part: usize, parts: usize, a: Matrix<'_>, 
         for group in (0..depth.div_ceil(2)).step_by(GROUP) {
             // SAFETY: the caller vouches for the block and for the room, which is of whole tiles.
             unsafe {
-                let block: [[__m512; 2]; GROUP] =
-                    std::array::from_fn(|pair| two_columns(a, row, lanes, from, group + pair, depth));
+                let (mut whole, mut rests) =
+                    ([_mm512_setzero_si512(); GROUP], [_mm512_setzero_si512(); GROUP]);
+                for pair in 0..GROUP {
+                    let low = column(a, row, lanes, from, 2 * (group + pair), depth);
+                    let high = column(a, row, lanes, from, 2 * (group + pair) + 1, depth);
+                    whole[pair] = zipped(low, high);
+                    rests[pair] = zipped(rest(low), rest(high));
+                }
                 let to = to.as_mut_ptr().add(row * ROW_STRIDE + group);
-                store_turned(to, ROW_STRIDE, block.map(|[low, high]| zipped(low, high)));
+                store_turned(to, ROW_STRIDE, &whole);
                 if parts == 2 {
-                    let block = block.map(|[low, high]| zipped(rest(low), rest(high)));
-                    store_turned(to.add(part), ROW_STRIDE, block);
+                    store_turned(to.add(part), ROW_STRIDE, &rests);
                 }
             }
         }
@@ -332,7 +337,8 @@ unsafe fn pack_pairs<T: Tile>(
         for pair in 0..depth.div_ceil(2) {
             // SAFETY: the caller vouches for the block and for the room; masked lanes are not touched.
             unsafe {
-                let [low, high] = two_columns(a, row, lanes, from, pair, depth);
+                let low = column(a, row, lanes, from, 2 * pair, depth);
+                let high = column(a, row, lanes, from, 2 * pair + 1, depth);
                 let to = to.as_mut_ptr().add(row * ROW_STRIDE + pair * T::ROWS);
                 _mm512_mask_storeu_epi32(to.cast(), first(T::ROWS), zipped(low, high));
                 if parts == 2 {
@@ -370,15 +376,18 @@ unsafe fn pack_b(
             let x = b.values.as_ptr().add(from * b.row_stride + (first_column + column) * b.column_stride);
             if b.row_stride == 1 && b.column_stride > 1 {
                 for pair in (0..pairs_in_all).step_by(GROUP) {
-                    let mut block = [[_mm512_setzero_ps(); 2]; 16];
-                    for (j, block) in block.iter_mut().enumerate().take(count) {
-                        *block = neighbours(x.add(j * b.column_stride + 2 * pair), depth - 2 * pair);
+                    let (mut whole, mut rests) = ([_mm512_setzero_si512(); 16], [_mm512_setzero_si512(); 16]);
+                    for j in 0..count {
+                        let x = neighbours(x.add(j * b.column_stride + 2 * pair), depth - 2 * pair);
+                        whole[j] = pairs(x);
+                        if parts == 2 {
+                            rests[j] = pairs([rest(x[0]), rest(x[1])]);
+                        }
                     }
                     let to = to.add(pair * COLUMNS);
-                    store_turned(to, COLUMNS, block.map(|x| pairs(x)));
+                    store_turned(to, COLUMNS, &whole);
                     if parts == 2 {
-                        let block = block.map(|x| pairs([rest(x[0]), rest(x[1])]));
-                        store_turned(to.add(part), COLUMNS, block);
+                        store_turned(to.add(part), COLUMNS, &rests);
                     }
                 }
                 continue;

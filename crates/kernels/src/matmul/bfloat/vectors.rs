@@ -50,7 +50,8 @@ unsafe fn multiply<const A_ROW: usize, const A_PAIR: usize>(factors: Factors, pl
     // SAFETY: the caller vouches for what is read and written.
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
-        for (mut a, mut b) in factors.products() {
+        for product in 0..factors.products() {
+            let (mut a, mut b) = factors.product(product);
             for _ in 0..factors.pairs {
                 let pair = |from: *const u32| {
                     std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(from.cast()))
