@@ -5,14 +5,13 @@ use std::cell::RefCell;
 
 use super::super::{Into, Matrix, Precision};
 
-/// Inner dimension at a time: a panel of `B` takes 32 KiB, two thirds of a first-level cache of 48; with fewer the sums go
-/// to memory and back more often.
-const DEPTH: usize = 512;
-/// Columns of `B` that are packed at a time, in all parts: half a megabyte.
-const WIDTH: usize = 512;
-/// Rows of `A` that are packed at a time, in all parts: a quarter of a megabyte, so that both stay in a second-level
-/// cache of one.
-const HEIGHT: usize = 240;
+/// Inner dimension at a time: with fewer the sums go to memory and back more often.
+const DEPTH: usize = 768;
+/// Columns of `B` that are packed at a time, in all parts: 4.5 MiB, from which one panel after the other streams. With fewer
+/// `A` is packed more often.
+const WIDTH: usize = 3072;
+/// Rows of `A` that are packed at a time, in all parts: they stay in a second-level cache.
+const HEIGHT: usize = 120;
 /// Pairs of the inner dimension that are packed at a time: zeros follow the last one up to their next multiple.
 const GROUP: usize = 16;
 /// Columns of a tile: two vectors.
