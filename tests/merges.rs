@@ -81,3 +81,32 @@ fn what_has_no_common_base_is_refused() {
     let error = bench.fails(USAGE, "soup", &soup("soup", &["--method", "model-stock", "--density", "0.5"]));
     assert!(error.contains("--density means nothing to --method model-stock"), "{error}");
 }
+
+#[test]
+fn runs_that_failed_are_left_out_unless_all_did() {
+    let bench = Bench::new();
+    bench.tiny();
+    let run = |name: &str, steps: &str, rate: &str, failed: bool| {
+        let recipe = ["--checkpoint", "ladder:step-20", "--task", "task", "--steps", steps];
+        bench.run(
+            "finetune",
+            &[&recipe[..], &["--learning-rate", rate, "--seed", "1", "--ref", name]].concat(),
+        );
+        assert_eq!(
+            bench.manifest(name)["facts"]["failed"],
+            failed,
+            "{name}: {}",
+            bench.manifest(name)["facts"]
+        );
+    };
+    run("idle", "1", "1e-12", true);
+    run("idler", "2", "1e-12", true);
+    run("able", "300", "3e-3", false);
+    let members = |name: &str, models: &[&str]| {
+        bench.run("soup", &[&["--task", "task", "--ref", name, "--model"], models].concat());
+        bench.manifest(name)["facts"]["members"].clone()
+    };
+    assert_eq!(members("mixed", &["idle", "able", "idler"]), 1);
+    assert_eq!(weights(&bench, "mixed", "model").values, weights(&bench, "able", "model").values);
+    assert_eq!(members("hopeless", &["idle", "idler"]), 2);
+}

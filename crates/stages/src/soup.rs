@@ -53,8 +53,8 @@ pub enum Rule {
 /// Average or merge several fine-tuned models into one
 ///
 /// Members are chosen on the task's held-out split `val` alone. Runs that failed (at or below always giving the
-/// commonest answer) are left out unless --keep-failed is given. Merges take all members, which must have been
-/// fine-tuned from one checkpoint; what that does not have (the task's head) is averaged.
+/// commonest answer) are left out unless --keep-failed is given, or all of them failed. Merges take all members, which
+/// must have been fine-tuned from one checkpoint; what that does not have (the task's head) is averaged.
 ///
 /// Example: samebasin soup --model world/run/0 --model world/run/1 --task world/task --method greedy --ref world/soup
 #[derive(Args, Clone, Debug, Serialize)]
@@ -110,9 +110,8 @@ impl Stage for Soup {
             }
         }
         if members.is_empty() {
-            return Err(Failure::Input(
-                "all of these runs failed, there is nothing to average; --keep-failed averages them all the same".into(),
-            ));
+            // A study must not end where one of its groups learned nothing: that is a result, too.
+            members.clone_from(&self.models);
         }
         let mut inputs = Inputs::default();
         let manifests = group::add(&mut inputs, session, &members, 1)?;

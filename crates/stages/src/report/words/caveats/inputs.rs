@@ -13,7 +13,7 @@ pub(super) fn failed_runs(study: &Study) -> Option<Caveat> {
             title: "Failed runs".into(),
             text: format!(
                 "{failed} of {} did no better than the commonest label on held-out data. They are in every figure and \
-                 estimate but the soups, which leave them out unless told otherwise.",
+                 estimate but the soups, which leave them out unless told otherwise, or unless all runs of a checkpoint failed.",
                 counted(all, "run")
             ),
         }
