@@ -256,18 +256,4 @@ mod tests {
     fn backticks_mark_code() {
         assert_eq!(code("in `a < b` & c").to_string(), "in <code>a &lt; b</code> &amp; c");
     }
-
-    /// Writes pages to look at: `SAMEBASIN_PAGES=folder cargo test --release -p samebasin-stages pages -- --ignored`.
-    #[test]
-    #[ignore = "writes pages for people to look at"]
-    fn pages() {
-        let folder = std::path::PathBuf::from(std::env::var("SAMEBASIN_PAGES").unwrap());
-        for course in [Course::Falls, Course::Rises, Course::Flat, Course::Hump] {
-            std::fs::write(folder.join(format!("{course:?}.html")), page_of(course, Size::FULL)).unwrap();
-        }
-        let one = Size { pretraining: 1, soups: false, ladder: false, ..Size::FULL };
-        std::fs::write(folder.join("One.html"), page_of(Course::Falls, one)).unwrap();
-        let many = Size { pretraining: 8, ..Size::FULL };
-        std::fs::write(folder.join("Many.html"), page_of(Course::Falls, many)).unwrap();
-    }
 }
