@@ -9,9 +9,9 @@ use super::super::{Into, Matrix, Precision};
 const DEPTH: usize = 768;
 /// Columns of `B` that are packed at a time, in all parts: 4.5 MiB, from which one panel after the other streams. With fewer
 /// `A` is packed more often.
-const WIDTH: usize = 3072;
+const WIDTH: usize = 384;
 /// Rows of `A` that are packed at a time, in all parts: they stay in a second-level cache.
-const HEIGHT: usize = 120;
+const HEIGHT: usize = 1536;
 /// Pairs of the inner dimension that are packed at a time: zeros follow the last one up to their next multiple.
 const GROUP: usize = 16;
 /// Columns of a tile: two vectors.
@@ -122,25 +122,23 @@ pub(super) unsafe fn product<T: Tile>(
         for from in (0..k).step_by(DEPTH) {
             let depth = DEPTH.min(k - from);
             let add = from > 0 || into == Into::Add;
-            for first_column in (0..n).step_by(width) {
-                let columns = width.min(n - first_column);
-                // SAFETY: the block `[depth, columns]` lies in `b`, and the buffer has room for it.
-                unsafe { pack_b(packed_b, b_part, parts, b, from, depth, first_column, columns) };
-                for first_row in (0..m).step_by(height) {
-                    let rows = height.min(m - first_row);
-                    let a = Matrix { values: &a.values[first_row * a.row_stride..], rows, ..a };
-                    // SAFETY: the block `[rows, depth]` lies in `a`, and the buffer has room for it.
-                    unsafe {
-                        match (a.column_stride == 1, order) {
-                            (true, _) => pack_rows(packed_a, a_part, parts, a, from, depth),
-                            (false, Order::Rows) => pack_turned(packed_a, a_part, parts, a, from, depth),
-                            (false, Order::Pairs) => {
-                                pack_pairs::<T>(packed_a, a_part, parts, a, from, depth);
-                            }
-                        }
+            for first_row in (0..m).step_by(height) {
+                let rows = height.min(m - first_row);
+                let a = Matrix { values: &a.values[first_row * a.row_stride..], rows, ..a };
+                // SAFETY: the block `[rows, depth]` lies in `a`, and the buffer has room for it.
+                unsafe {
+                    match (a.column_stride == 1, order) {
+                        (true, _) => pack_rows(packed_a, a_part, parts, a, from, depth),
+                        (false, Order::Rows) => pack_turned(packed_a, a_part, parts, a, from, depth),
+                        (false, Order::Pairs) => pack_pairs::<T>(packed_a, a_part, parts, a, from, depth),
                     }
-                    for column in (0..columns).step_by(COLUMNS) {
-                        for row in (0..rows).step_by(T::ROWS) {
+                }
+                for first_column in (0..n).step_by(width) {
+                    let columns = width.min(n - first_column);
+                    // SAFETY: the block `[depth, columns]` lies in `b`, and the buffer has room for it.
+                    unsafe { pack_b(packed_b, b_part, parts, b, from, depth, first_column, columns) };
+                    for row in (0..rows).step_by(T::ROWS) {
+                        for column in (0..columns).step_by(COLUMNS) {
                             let at = (first_row + row) * c_stride + first_column + column;
                             let place = Place {
                                 // SAFETY: row and column lie in `c`.
@@ -231,15 +229,36 @@ unsafe fn strided(from: *const f32, stride: usize, lanes: __mmask16) -> __m512 {
 /// Stores sixteen vectors as the sixteen columns of a block whose rows are `stride` apart.
 #[inline(always)]
 unsafe fn store_turned(to: *mut u32, stride: usize, columns: &[__m512i; 16]) {
-    let mut block = [[0_u32; 16]; 16];
-    for (block, &column) in block.iter_mut().zip(columns) {
-        // SAFETY: sixteen values of 32 bits.
-        unsafe { _mm512_storeu_si512(block.as_mut_ptr().cast(), column) };
-    }
-    for row in 0..16 {
-        for (j, column) in block.iter().enumerate() {
-            // SAFETY: the caller vouches for sixteen rows.
-            unsafe { *to.add(row * stride + j) = column[row] };
+    let mut pairs = [_mm512_setzero_si512(); 16];
+    let mut fours = pairs;
+    // SAFETY: called only from functions with these features; the caller vouches for sixteen rows.
+    unsafe {
+        for i in (0..16).step_by(2) {
+            pairs[i] = _mm512_unpacklo_epi32(columns[i], columns[i + 1]);
+            pairs[i + 1] = _mm512_unpackhi_epi32(columns[i], columns[i + 1]);
+        }
+        // Quarter `q` of `fours[i + j]` is row `4 q + j` of columns `i` to `i + 3`.
+        for i in (0..16).step_by(4) {
+            fours[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
+            fours[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
+            fours[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+            fours[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+        }
+        for j in 0..4 {
+            // Quarters 0 and 2, or 1 and 3, of columns 0 to 7 and 8 to 15.
+            let even = _mm512_shuffle_i32x4::<0x88>(fours[j], fours[j + 4]);
+            let odd = _mm512_shuffle_i32x4::<0xdd>(fours[j], fours[j + 4]);
+            let later_even = _mm512_shuffle_i32x4::<0x88>(fours[j + 8], fours[j + 12]);
+            let later_odd = _mm512_shuffle_i32x4::<0xdd>(fours[j + 8], fours[j + 12]);
+            let rows = [
+                _mm512_shuffle_i32x4::<0x88>(even, later_even),
+                _mm512_shuffle_i32x4::<0x88>(odd, later_odd),
+                _mm512_shuffle_i32x4::<0xdd>(even, later_even),
+                _mm512_shuffle_i32x4::<0xdd>(odd, later_odd),
+            ];
+            for (quarter, &row) in rows.iter().enumerate() {
+                _mm512_storeu_si512(to.add((4 * quarter + j) * stride).cast(), row);
+            }
         }
     }
 }
@@ -377,6 +396,9 @@ unsafe fn pack_b(
                 for pair in (0..pairs_in_all).step_by(GROUP) {
                     let (mut whole, mut rests) = ([_mm512_setzero_si512(); 16], [_mm512_setzero_si512(); 16]);
                     for j in 0..count {
+                        let ahead = x.wrapping_add(j * b.column_stride + 2 * pair + 64);
+                        _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                        _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(16).cast());
                         let x = neighbours(x.add(j * b.column_stride + 2 * pair), depth - 2 * pair);
                         whole[j] = pairs(x);
                         if parts == 2 {
