@@ -229,10 +229,10 @@ unsafe fn strided(from: *const f32, stride: usize, lanes: __mmask16) -> __m512 {
 /// Stores sixteen vectors as the sixteen columns of a block whose rows are `stride` apart.
 #[inline(always)]
 unsafe fn store_turned(to: *mut u32, stride: usize, columns: &[__m512i; 16]) {
-    let mut pairs = [_mm512_setzero_si512(); 16];
-    let mut fours = pairs;
     // SAFETY: called only from functions with these features; the caller vouches for sixteen rows.
     unsafe {
+        let mut pairs = [_mm512_setzero_si512(); 16];
+        let mut fours = pairs;
         for i in (0..16).step_by(2) {
             pairs[i] = _mm512_unpacklo_epi32(columns[i], columns[i + 1]);
             pairs[i + 1] = _mm512_unpackhi_epi32(columns[i], columns[i + 1]);
