@@ -70,7 +70,7 @@ fn a_published_model_computes_what_transformers_computes() {
     assert_eq!(*ids, expected, "tokens");
     let inputs = Inputs::Tokens(Tokens { ids, types, starts });
     model.check(&inputs, None).unwrap();
-    let logits = model.logits(&weights.values, &inputs, &mut Workspace::default()).to_vec();
+    let logits = model.logits(&weights.values, &inputs, &mut Workspace::default()).unwrap().to_vec();
     let expected = cases.iter().flat_map(|case| &case.logits);
     let worst = logits.iter().zip(expected).map(|(found, expected)| (f64::from(*found) - expected).abs());
     let worst = worst.fold(0.0, f64::max);
@@ -78,7 +78,7 @@ fn a_published_model_computes_what_transformers_computes() {
     assert!(worst < 1e-4, "{worst}");
 
     // Embeddings of the texts: means of hidden states, of length 1.
-    let hidden = model.hidden_states(&weights.values, &inputs, &mut Workspace::default()).to_vec();
+    let hidden = model.hidden_states(&weights.values, &inputs, &mut Workspace::default()).unwrap().to_vec();
     let width = cases[0].embedding.len();
     let mut worst = 0.0_f64;
     for (span, case) in starts.windows(2).zip(&cases) {

@@ -39,6 +39,7 @@ impl<'a> Trainer<'a> {
     /// A trainer for `model`; `pool` is used where a batch has several shards.
     #[must_use]
     pub fn new(model: &'a Model, pool: Option<&'a rayon::ThreadPool>) -> Self {
+        let pool = pool.filter(|_| model.is_fused());
         Self { model, pool, lanes: Vec::new(), slope: Vec::new() }
     }
 
@@ -87,7 +88,7 @@ impl<'a> Trainer<'a> {
                     own.resize(values.len(), 0.0);
                     own
                 });
-                *tally = model.check(&inputs, Some(&labels)).map(|()| {
+                *tally = model.check(&inputs, Some(&labels)).and_then(|()| {
                     model.loss_and_gradient(values, &inputs, &labels, dropout, scale, target, workspace)
                 });
             };

@@ -41,7 +41,7 @@ impl<'p> Scorer<'p> {
                 for rows in rows.chunks(TILE_TOKENS * width) {
                     let rows = Inputs::Dense { values: rows, width: *width };
                     model.check(&rows, None)?;
-                    logits.extend_from_slice(model.logits(values, &rows, &mut self.workspace));
+                    logits.extend_from_slice(model.logits(values, &rows, &mut self.workspace)?);
                 }
                 Ok(logits)
             }
@@ -53,9 +53,9 @@ impl<'p> Scorer<'p> {
                     let tile = examples.gather(rows);
                     let inputs = inputs(&tile);
                     model.check(&inputs, None)?;
-                    Ok(model.logits(values, &inputs, workspace).to_vec())
+                    Ok(model.logits(values, &inputs, workspace)?.to_vec())
                 };
-                let found: Vec<Vec<f32>> = match self.pool {
+                let found: Vec<Vec<f32>> = match self.pool.filter(|_| model.is_fused()) {
                     None => {
                         tiles.iter().map(|rows| of_tile(&mut self.workspace, rows)).collect::<Result<_, _>>()
                     }
@@ -144,7 +144,7 @@ pub fn masked_tally(model: &Model, values: &[f32], text: &MaskedBatch) -> Result
             });
             let labels = &text.labels[from..to];
             model.check(&part, Some(&Targets::MaskedTokens { rows: &rows, labels }))?;
-            total += model.masked_losses(values, &part, &rows, labels, &mut workspace);
+            total += model.masked_losses(values, &part, &rows, labels, &mut workspace)?;
         }
         first = last;
     }
@@ -177,7 +177,7 @@ pub fn sequence_tally(model: &Model, values: &[f32], pairs: &SequencePairs) -> R
         });
         let targets = Targets::Sequences { ids: &pairs.target_ids[span(target_starts)], starts: &targets };
         model.check(&part, Some(&targets))?;
-        total += model.losses(values, &part, &targets, &mut workspace);
+        total += model.losses(values, &part, &targets, &mut workspace)?;
         first = last;
     }
     Ok(total)

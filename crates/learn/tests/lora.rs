@@ -57,7 +57,7 @@ fn logits(model: &Model, weights: &Weights, batch: &Batch) -> Vec<f64> {
     };
     let inputs = Inputs::Tokens(Tokens { ids, types, starts });
     let mut workspace = Workspace::default();
-    model.logits(&weights.values, &inputs, &mut workspace).iter().copied().map(f64::from).collect()
+    model.logits(&weights.values, &inputs, &mut workspace).unwrap().iter().copied().map(f64::from).collect()
 }
 
 /// Largest difference over the largest value.

@@ -117,7 +117,7 @@ fn pairs_of_sequences_are_cut_at_their_ends() {
 
     let inputs = Inputs::Tokens(Tokens { ids: &pairs.ids, types: &pairs.types, starts: &pairs.starts });
     let targets = Targets::Sequences { ids: &pairs.target_ids, starts: &pairs.target_starts };
-    let whole = model.losses(&values, &inputs, &targets, &mut Workspace::default());
+    let whole = model.losses(&values, &inputs, &targets, &mut Workspace::default()).unwrap();
     let tally = sequence_tally(&model, &values, &pairs).unwrap();
     assert_eq!((tally.n, tally.correct), (pairs.target_ids.len() as u64, whole.correct));
     assert!((tally.loss_sum / whole.loss_sum - 1.0).abs() < 1e-6, "{tally:?} is not {whole:?}");
@@ -138,7 +138,7 @@ fn pairs_of_sequences_are_cut_at_their_ends() {
     Trainer::new(&model, None).gradient(&values, &batch, None, &mut ours).unwrap();
     let (mut theirs, scale) = (vec![0.0; values.len()], 1.0 / pairs.target_ids.len() as f32);
     let workspace = &mut Workspace::default();
-    model.loss_and_gradient(&values, &inputs, &targets, None, scale, &mut theirs, workspace);
+    model.loss_and_gradient(&values, &inputs, &targets, None, scale, &mut theirs, workspace).unwrap();
     let size = kernels::norm::norm(&theirs);
     theirs.iter_mut().zip(&ours).for_each(|(theirs, ours)| *theirs -= ours);
     assert!(kernels::norm::norm(&theirs) < 1e-5 * size, "{} of {size}", kernels::norm::norm(&theirs));

@@ -1,7 +1,8 @@
 //! The same models on candle's own operations and variables.
 //!
 //! Slower than the fused passes and written for sight: sequences are padded and masked, every operation is candle's,
-//! gradients come from its tape. It runs on any device and in `f64`, and the tests hold the fused passes to it.
+//! gradients come from its tape. It runs on any device and in `f64`: a model goes through it where there are no fused
+//! passes ([`Model::on`]), and the tests hold the fused passes to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +12,10 @@ use kernels::dropout::Mask;
 use weights::Layout;
 
 use crate::bert::site;
-use crate::{Config, Dropout, Error, Head, Inputs, Model, Targets, Tokens, bert};
+use crate::{Config, Dropout, Error, Head, Inputs, Model, Tally, Targets, Tokens, bert};
+
+/// Raised whenever the same inputs yield other numbers on the same device.
+pub const VERSION: u32 = 1;
 
 /// A model's parameters as candle variables.
 #[derive(Debug)]
@@ -30,13 +34,7 @@ impl Composite {
     /// # Errors
     /// [`Error::Candle`], and [`Error::Unsupported`] for a decoder or a T5, which have no such form.
     pub fn new(model: &Model, values: &[f32], dtype: DType, device: &Device) -> Result<Self, Error> {
-        if let Config::Decoder(_) | Config::T5(_) = model.config() {
-            return Err(Error::Unsupported {
-                field: "model_type",
-                found: format!("`{}`", model.config().model_type()),
-                supported: "encoders and perceptrons as candle's operations",
-            });
-        }
+        check(model.config())?;
         let mut variables = BTreeMap::new();
         for entry in model.layout().entries() {
             let tensor = Tensor::from_slice(&values[entry.range()], entry.shape.as_slice(), device)?;
@@ -68,16 +66,60 @@ impl Composite {
         targets: &Targets<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Tensor, Error> {
-        let (logits, labels) = match targets {
+        let (logits, labels) = self.scores(inputs, targets, dropout)?;
+        self.cross_entropy(&logits, labels)
+    }
+
+    /// [`Model::losses`] on this device.
+    ///
+    /// # Errors
+    /// [`Error::Candle`].
+    pub fn losses(&self, inputs: &Inputs<'_>, targets: &Targets<'_>) -> Result<Tally, Error> {
+        let (logits, labels) = self.scores(inputs, targets, None)?;
+        tally(&logits, labels)
+    }
+
+    /// [`Model::loss_and_gradient`] on this device.
+    ///
+    /// # Errors
+    /// [`Error::Candle`].
+    pub fn loss_and_gradient(
+        &self,
+        inputs: &Inputs<'_>,
+        targets: &Targets<'_>,
+        dropout: Option<Dropout>,
+        scale: f32,
+        gradient: &mut [f32],
+    ) -> Result<Tally, Error> {
+        let (logits, labels) = self.scores(inputs, targets, dropout)?;
+        let loss = (self.cross_entropy(&logits, labels)? * f64::from(scale))?;
+        kernels::rows::add(gradient, &self.gradient(&loss)?);
+        tally(&logits, labels)
+    }
+
+    /// Logits `[labels, classes]`, a row for each label, and the labels.
+    fn scores<'t>(
+        &self,
+        inputs: &Inputs<'_>,
+        targets: &Targets<'t>,
+        dropout: Option<Dropout>,
+    ) -> Result<(Tensor, &'t [u32]), Error> {
+        match targets {
             // One row for each label, of one input's scores or of several inputs'.
             Targets::Classes(labels) => {
                 let logits = self.logits(inputs, dropout)?;
                 let width = logits.elem_count() / labels.len();
-                (logits.reshape((labels.len(), width))?, labels)
+                Ok((logits.reshape((labels.len(), width))?, labels))
             }
-            Targets::MaskedTokens { rows, labels } => (self.masked_logits(inputs, rows, dropout)?, labels),
+            Targets::MaskedTokens { rows, labels } => {
+                Ok((self.masked_logits(inputs, rows, dropout)?, labels))
+            }
             Targets::Sequences { .. } => panic!("no model here predicts sequences, which its check refuses"),
-        };
+        }
+    }
+
+    /// Sum of `-ln softmax(logits)[label]` over the rows.
+    fn cross_entropy(&self, logits: &Tensor, labels: &[u32]) -> Result<Tensor, Error> {
         let labels = Tensor::from_slice(labels, labels.len(), &self.device)?.unsqueeze(1)?;
         let top = logits.max_keepdim(D::Minus1)?.detach();
         let shifted = logits.broadcast_sub(&top)?;
@@ -95,8 +137,7 @@ impl Composite {
         let mut gradient = vec![0.0; self.layout.len()];
         for entry in self.layout.entries() {
             if let Some(found) = store.get(self.variable(&entry.name).as_tensor()) {
-                let found = found.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-                gradient[entry.range()].copy_from_slice(&found);
+                gradient[entry.range()].copy_from_slice(&values_of(found)?);
             }
         }
         Ok(gradient)
@@ -138,6 +179,22 @@ impl Composite {
             }
             _ => panic!("inputs of another kind than the model's"),
         }
+    }
+
+    /// Hidden states `[tokens, H]` of an encoder's last layer.
+    ///
+    /// # Errors
+    /// [`Error::Candle`].
+    ///
+    /// # Panics
+    /// If the model is no encoder or the inputs are of another kind.
+    pub fn hidden_states(&self, inputs: &Inputs<'_>) -> Result<Tensor, Error> {
+        let (Config::Bert(config), Inputs::Tokens(tokens)) = (&self.config, inputs) else {
+            panic!("inputs of another kind than the model's")
+        };
+        let batch = Padded::new(tokens, config);
+        let places = Tensor::from_slice(&batch.places, batch.places.len(), &self.device)?;
+        Ok(self.bert(config, &batch, None)?.index_select(&places, 0)?)
     }
 
     /// Logits `[rows, vocabulary]` of masked tokens.
@@ -253,6 +310,66 @@ impl Composite {
 
     fn variable(&self, name: &str) -> &Var {
         self.variables.get(name).unwrap_or_else(|| panic!("the layout has no tensor `{name}`"))
+    }
+}
+
+/// Whether there is such a form of a family.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a decoder or a T5.
+pub(crate) fn check(config: &Config) -> Result<(), Error> {
+    match config {
+        Config::Bert(_) | Config::Mlp(_) => Ok(()),
+        Config::Decoder(_) | Config::T5(_) => Err(Error::Unsupported {
+            field: "model_type",
+            found: format!("`{}`", config.model_type()),
+            supported: "encoders and perceptrons in candle's operations",
+        }),
+    }
+}
+
+/// All values of a tensor, in `f32`, row after row.
+fn values_of(tensor: &Tensor) -> Result<Vec<f32>, Error> {
+    Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+}
+
+/// What these logits lose; ties and sums are those of the fused passes.
+fn tally(logits: &Tensor, labels: &[u32]) -> Result<Tally, Error> {
+    let classes = logits.dim(D::Minus1)?;
+    Ok(kernels::cross_entropy::forward(&values_of(logits)?, labels, classes))
+}
+
+/// A model on a device, from one pass to the next: its values go there when they are others than before.
+#[derive(Debug, Default)]
+pub(crate) struct Resident {
+    values: Vec<f32>,
+    composite: Option<Composite>,
+    out: Vec<f32>,
+}
+
+impl Resident {
+    /// The model with these values.
+    pub(crate) fn composite(
+        &mut self,
+        model: &Model,
+        values: &[f32],
+        device: &Device,
+    ) -> Result<&Composite, Error> {
+        let is_here = self.values == values
+            && self.composite.as_ref().is_some_and(|here| Arc::ptr_eq(&here.layout, model.layout()));
+        if !is_here {
+            // What was there makes room first.
+            self.composite = None;
+            self.values = values.to_vec();
+            self.composite = Some(Composite::new(model, values, DType::F32, device)?);
+        }
+        Ok(self.composite.as_ref().expect("put there if it was not"))
+    }
+
+    /// Keeps the values of a tensor where they can be borrowed from.
+    pub(crate) fn keep(&mut self, tensor: &Tensor) -> Result<&[f32], Error> {
+        self.out = values_of(tensor)?;
+        Ok(&self.out)
     }
 }
 

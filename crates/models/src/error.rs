@@ -38,11 +38,19 @@ pub enum Error {
         /// The head.
         head: &'static str,
     },
-    /// A precision that the family does not know.
-    #[error("a model of type `{model_type}` is computed in f32 only")]
+    /// A precision in which something does not compute.
+    #[error("{what} is computed in f32 only")]
     Precision {
-        /// The family.
-        model_type: &'static str,
+        /// A family, or a device's operations.
+        what: String,
+    },
+    /// A device that is not here.
+    #[error("device `{device}`: {reason}")]
+    Device {
+        /// The device.
+        device: String,
+        /// Why not.
+        reason: String,
     },
     /// Inputs or targets of another kind than the model's.
     #[error("a model of type `{model_type}` with a {head} head does not take {found}")]
@@ -118,7 +126,7 @@ pub enum Error {
     /// Weights that are not those of this model.
     #[error(transparent)]
     Weights(#[from] weights::Error),
-    /// An error of candle, in the composite models.
+    /// An error of candle, in its operations.
     #[error("candle: {0}")]
     Candle(#[from] candle_core::Error),
 }

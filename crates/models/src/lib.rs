@@ -19,6 +19,7 @@
 
 mod buffer;
 mod config;
+mod device;
 mod error;
 mod fields;
 mod head;
@@ -34,6 +35,7 @@ pub mod mlp;
 pub mod t5;
 
 pub use config::Config;
+pub use device::Device;
 pub use error::Error;
 pub use head::Head;
 pub use inputs::{Dropout, Inputs, Targets, Tokens};

@@ -6,7 +6,8 @@ use kernels::matmul::Precision;
 use weights::{Layout, Weights};
 
 use crate::{
-    Config, Draw, Dropout, Error, Head, Inputs, Tally, Targets, bert, decoder, inputs, mlp, start, t5,
+    Config, Device, Draw, Dropout, Error, Head, Inputs, Tally, Targets, bert, composite, decoder, inputs,
+    mlp, start, t5,
 };
 
 /// A configuration with a head: the table of its parameters, and what they compute.
@@ -16,6 +17,9 @@ pub struct Model {
     head: Head,
     layout: Arc<Layout>,
     family: Family,
+    precision: Precision,
+    /// Where it computes without fused passes.
+    device: Option<candle_core::Device>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +37,7 @@ pub struct Workspace {
     decoder: decoder::Buffers,
     t5: t5::Buffers,
     mlp: mlp::Buffers,
+    resident: composite::Resident,
 }
 
 impl Model {
@@ -54,23 +59,56 @@ impl Model {
             Config::T5(config) => Family::T5(Box::new(t5::T5::new(config, head, &mut layout)?)),
             Config::Mlp(config) => Family::Mlp(mlp::Mlp::new(config, head, &mut layout)?),
         };
-        Ok(Self { config, head, layout: Arc::new(layout), family })
+        let layout = Arc::new(layout);
+        Ok(Self { config, head, layout, family, precision: Precision::F32, device: None })
     }
 
     /// The same model whose products are computed in another precision: those of the blocks and of a language head.
     /// Parameters, everything else and the sums of the products stay `f32`.
     ///
     /// # Errors
-    /// [`Error::Precision`] if the family computes in `f32` alone.
+    /// [`Error::Precision`] if the family, or the model's device, computes in `f32` alone.
     pub fn with_precision(mut self, precision: Precision) -> Result<Self, Error> {
         match &mut self.family {
             Family::Bert(bert) => bert.set_precision(precision),
             Family::Decoder(decoder) => decoder.set_precision(precision),
             Family::T5(t5) => t5.set_precision(precision),
             Family::Mlp(_) if precision == Precision::F32 => {}
-            Family::Mlp(_) => return Err(Error::Precision { model_type: self.config.model_type() }),
+            Family::Mlp(_) => {
+                let what = format!("a model of type `{}`", self.config.model_type());
+                return Err(Error::Precision { what });
+            }
         }
-        Ok(self)
+        self.precision = precision;
+        self.agreeing()
+    }
+
+    /// The same model on another device than the processor, or in other operations: the same numbers up to rounding. What
+    /// a GPU sums it sums in no fixed order.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device is not here, [`Error::Precision`] if the model's precision is not `f32`,
+    /// [`Error::Unsupported`] for a decoder or a T5, which have fused passes only.
+    pub fn on(mut self, device: Device) -> Result<Self, Error> {
+        self.device = device.open()?;
+        if !self.is_fused() {
+            composite::check(&self.config)?;
+        }
+        self.agreeing()
+    }
+
+    /// This model, if its precision is one that its device computes in.
+    fn agreeing(self) -> Result<Self, Error> {
+        match self.is_fused() || self.precision == Precision::F32 {
+            true => Ok(self),
+            false => Err(Error::Precision { what: "a model in candle's operations".to_owned() }),
+        }
+    }
+
+    /// Whether the model computes in fused passes on the processor, where several threads may work side by side.
+    #[must_use]
+    pub fn is_fused(&self) -> bool {
+        self.device.is_none()
     }
 
     /// The shape of the body.
@@ -156,6 +194,9 @@ impl Model {
     ///
     /// `values` and `gradient` are flat buffers in the order of [`Model::layout`].
     ///
+    /// # Errors
+    /// [`Error::Candle`], of a model that is not fused: its device may have no memory left.
+    ///
     /// # Panics
     /// If a buffer is not as long as the layout, or for a batch that [`Model::check`] refuses.
     pub fn loss_and_gradient(
@@ -167,10 +208,14 @@ impl Model {
         scale: f32,
         gradient: &mut [f32],
         workspace: &mut Workspace,
-    ) -> Tally {
+    ) -> Result<Tally, Error> {
         self.assert_length(values);
         self.assert_length(gradient);
-        match (&self.family, inputs) {
+        if let Some(device) = &self.device {
+            let composite = workspace.resident.composite(self, values, device)?;
+            return composite.loss_and_gradient(inputs, targets, dropout, scale, gradient);
+        }
+        Ok(match (&self.family, inputs) {
             (Family::Bert(bert), Inputs::Tokens(tokens)) => {
                 bert.loss_and_gradient(values, tokens, targets, dropout, scale, gradient, &mut workspace.bert)
             }
@@ -185,10 +230,13 @@ impl Model {
                 mlp.loss_and_gradient(values, inputs, targets, scale, gradient, &mut workspace.mlp)
             }
             _ => self.refuse(),
-        }
+        })
     }
 
     /// Losses of a batch, without gradient or dropout.
+    ///
+    /// # Errors
+    /// As [`Model::loss_and_gradient`].
     ///
     /// # Panics
     /// As [`Model::loss_and_gradient`].
@@ -198,9 +246,12 @@ impl Model {
         inputs: &Inputs<'_>,
         targets: &Targets<'_>,
         workspace: &mut Workspace,
-    ) -> Tally {
+    ) -> Result<Tally, Error> {
         self.assert_length(values);
-        match (&self.family, inputs) {
+        if let Some(device) = &self.device {
+            return workspace.resident.composite(self, values, device)?.losses(inputs, targets);
+        }
+        Ok(match (&self.family, inputs) {
             (Family::Bert(bert), Inputs::Tokens(tokens)) => {
                 bert.losses(values, tokens, targets, &mut workspace.bert)
             }
@@ -212,10 +263,13 @@ impl Model {
                 mlp.losses(values, inputs, targets, &mut workspace.mlp)
             }
             _ => self.refuse(),
-        }
+        })
     }
 
     /// Losses at masked tokens, or of the tokens after others, without gradient or dropout.
+    ///
+    /// # Errors
+    /// As [`Model::loss_and_gradient`].
     ///
     /// # Panics
     /// As [`Model::loss_and_gradient`].
@@ -226,19 +280,30 @@ impl Model {
         rows: &[u32],
         labels: &[u32],
         workspace: &mut Workspace,
-    ) -> Tally {
+    ) -> Result<Tally, Error> {
         self.losses(values, inputs, &Targets::MaskedTokens { rows, labels }, workspace)
     }
 
     /// Logits `[B, labels]` of a classifier, or `[B, words]` of a causal language model for what follows each sequence and
     /// of a model from sequence to sequence for what the other one begins with.
     ///
+    /// # Errors
+    /// As [`Model::loss_and_gradient`].
+    ///
     /// # Panics
     /// As [`Model::loss_and_gradient`], and if the head is that of a masked language model.
-    #[must_use]
-    pub fn logits<'w>(&self, values: &[f32], inputs: &Inputs<'_>, workspace: &'w mut Workspace) -> &'w [f32] {
+    pub fn logits<'w>(
+        &self,
+        values: &[f32],
+        inputs: &Inputs<'_>,
+        workspace: &'w mut Workspace,
+    ) -> Result<&'w [f32], Error> {
         self.assert_length(values);
-        match (&self.family, inputs) {
+        if let Some(device) = &self.device {
+            let logits = workspace.resident.composite(self, values, device)?.logits(inputs, None)?;
+            return workspace.resident.keep(&logits);
+        }
+        Ok(match (&self.family, inputs) {
             (Family::Bert(bert), Inputs::Tokens(tokens)) => bert.logits(values, tokens, &mut workspace.bert),
             (Family::Decoder(decoder), Inputs::Tokens(tokens)) => {
                 decoder.logits(values, tokens, &mut workspace.decoder)
@@ -248,24 +313,30 @@ impl Model {
                 mlp.logits(values, inputs, &mut workspace.mlp)
             }
             _ => self.refuse(),
-        }
+        })
     }
 
     /// Hidden states `[tokens, H]` of an encoder's last layer, before any head: what embeddings of texts are made of.
     ///
+    /// # Errors
+    /// As [`Model::loss_and_gradient`].
+    ///
     /// # Panics
     /// As [`Model::loss_and_gradient`], and if the family is not that of encoders.
-    #[must_use]
     pub fn hidden_states<'w>(
         &self,
         values: &[f32],
         inputs: &Inputs<'_>,
         workspace: &'w mut Workspace,
-    ) -> &'w [f32] {
+    ) -> Result<&'w [f32], Error> {
         self.assert_length(values);
+        if let Some(device) = &self.device {
+            let hidden = workspace.resident.composite(self, values, device)?.hidden_states(inputs)?;
+            return workspace.resident.keep(&hidden);
+        }
         match (&self.family, inputs) {
             (Family::Bert(bert), Inputs::Tokens(tokens)) => {
-                bert.hidden_states(values, tokens, &mut workspace.bert)
+                Ok(bert.hidden_states(values, tokens, &mut workspace.bert))
             }
             _ => self.refuse(),
         }
@@ -467,7 +538,8 @@ mod tests {
         model.check(&inputs, Some(&targets)).unwrap();
         let mut gradient = vec![0.0; values.len()];
         let workspace = &mut Workspace::default();
-        let tally = model.loss_and_gradient(&values, &inputs, &targets, None, 1.0, &mut gradient, workspace);
+        let tally =
+            model.loss_and_gradient(&values, &inputs, &targets, None, 1.0, &mut gradient, workspace).unwrap();
         assert_eq!(tally, Tally::default());
         assert!(gradient.iter().all(|&g| g == 0.0));
     }
@@ -481,18 +553,20 @@ mod tests {
         let model = language();
         let weights = model.init(42);
         let first = weights.tensor("bert.embeddings.word_embeddings.weight").unwrap()[0];
-        let masked = model.masked_losses(&weights.values, &inputs, &[1, 5], &[5, 8], workspace).loss_sum;
+        let masked =
+            model.masked_losses(&weights.values, &inputs, &[1, 5], &[5, 8], workspace).unwrap().loss_sum;
         let mut gradient = vec![0.0; weights.values.len()];
         let targets = Targets::MaskedTokens { rows: &[1, 5], labels: &[5, 8] };
         let dropout = Some(Dropout { key: 9 });
         let dropped = model
             .loss_and_gradient(&weights.values, &inputs, &targets, dropout, 1.0, &mut gradient, workspace)
+            .unwrap()
             .loss_sum;
         let norm = kernels::norm::norm(&gradient);
         let mlp = Config::Mlp(mlp::Config { input_size: 2, hidden_sizes: vec![4] });
         let mlp = Model::new(mlp, Head::Classification { labels: 2 }).unwrap();
         let vectors = Inputs::Dense { values: &[1.0, -0.5], width: 2 };
-        let logit = f64::from(mlp.logits(&mlp.init(42).values, &vectors, workspace)[0]);
+        let logit = f64::from(mlp.logits(&mlp.init(42).values, &vectors, workspace).unwrap()[0]);
         for (found, expected) in [f64::from(first), masked, dropped, norm, logit].into_iter().zip(GOLDEN) {
             assert!(
                 (found - expected).abs() < 1e-5 * expected.abs(),
@@ -515,11 +589,13 @@ mod tests {
             let mut values = model.init(1).values;
             let [mut means, mut squares] = [(); 2].map(|()| vec![0.0; values.len()]);
             let workspace = &mut Workspace::default();
-            let before = model.losses(&values, &inputs, &targets, workspace).loss_sum;
+            let before = model.losses(&values, &inputs, &targets, workspace).unwrap().loss_sum;
             for number in 1..=40 {
                 let mut gradient = vec![0.0; values.len()];
                 let dropout = Some(Dropout { key: number });
-                model.loss_and_gradient(&values, &inputs, &targets, dropout, 0.5, &mut gradient, workspace);
+                model
+                    .loss_and_gradient(&values, &inputs, &targets, dropout, 0.5, &mut gradient, workspace)
+                    .unwrap();
                 let rule = kernels::adamw::Step {
                     learning_rate: 5e-3,
                     beta1: 0.9,
@@ -531,7 +607,7 @@ mod tests {
                 };
                 kernels::adamw::step(&mut values, &gradient, &mut means, &mut squares, &rule);
             }
-            let after = model.losses(&values, &inputs, &targets, workspace);
+            let after = model.losses(&values, &inputs, &targets, workspace).unwrap();
             assert!(after.loss_sum < 0.1 * before, "{before} -> {after:?}");
             assert_eq!(after.correct, after.n);
         }

@@ -53,8 +53,10 @@ fn workspaces_stop_growing() {
         let mut workspace = Workspace::default();
         let mut step = |key| {
             let dropout = Some(Dropout { key });
-            model.loss_and_gradient(&values, &inputs, &targets, dropout, 1.0, &mut gradient, &mut workspace);
-            model.losses(&values, &inputs, &targets, &mut workspace);
+            model
+                .loss_and_gradient(&values, &inputs, &targets, dropout, 1.0, &mut gradient, &mut workspace)
+                .unwrap();
+            model.losses(&values, &inputs, &targets, &mut workspace).unwrap();
         };
         step(0);
         step(1);

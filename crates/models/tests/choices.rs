@@ -29,18 +29,19 @@ fn losses_are_of_differences_and_gradients_their_slope() {
         model.check(&inputs, Some(&targets)).unwrap();
         let mut workspace = Workspace::default();
         let values = model.init(5).values;
-        let scores = model.logits(&values, &inputs, &mut workspace).to_vec();
+        let scores = model.logits(&values, &inputs, &mut workspace).unwrap().to_vec();
         assert_eq!(scores.len(), 6, "{name}");
         let margin = |right: usize, wrong: usize| f64::from(scores[wrong]) - f64::from(scores[right]);
         let expected: f64 =
             [margin(0, 1), margin(3, 2), margin(5, 4)].iter().map(|margin| margin.exp().ln_1p()).sum();
-        let losses = model.losses(&values, &inputs, &targets, &mut workspace);
+        let losses = model.losses(&values, &inputs, &targets, &mut workspace).unwrap();
         assert!((losses.loss_sum - expected).abs() < 1e-5, "{name}: {} is not {expected}", losses.loss_sum);
         assert_eq!(losses.n, 3);
 
         let mut gradient = vec![0.0; values.len()];
-        let tally =
-            model.loss_and_gradient(&values, &inputs, &targets, None, 1.0, &mut gradient, &mut workspace);
+        let tally = model
+            .loss_and_gradient(&values, &inputs, &targets, None, 1.0, &mut gradient, &mut workspace)
+            .unwrap();
         assert!((tally.loss_sum - losses.loss_sum).abs() < 1e-5, "{name}");
         // Along the gradient itself, where f32 losses change most.
         let norm = gradient.iter().map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>().sqrt();
@@ -51,7 +52,7 @@ fn losses_are_of_differences_and_gradients_their_slope() {
                 .zip(&gradient)
                 .map(|(value, g)| (f64::from(*value) + sign * step * f64::from(*g) / norm) as f32)
                 .collect();
-            model.losses(&moved, &inputs, &targets, &mut workspace).loss_sum
+            model.losses(&moved, &inputs, &targets, &mut workspace).unwrap().loss_sum
         };
         let slope = (at(1.0) - at(-1.0)) / (2.0 * step);
         assert!((slope / norm - 1.0).abs() < 1e-2, "{name}: slope {slope}, norm {norm}");

@@ -21,11 +21,13 @@ fn pass(family: &str, precision: Precision) -> (Vec<f64>, Vec<f32>) {
     let inputs = Inputs::Tokens(Tokens { ids: &ids, types: &types, starts: &starts });
     let targets = Targets::Classes(&[0, 2, 1]);
     let mut workspace = Workspace::default();
-    let logits = model.logits(&weights.values, &inputs, &mut workspace);
+    let logits = model.logits(&weights.values, &inputs, &mut workspace).unwrap();
     let logits = logits.iter().copied().map(f64::from).collect();
     let mut gradient = vec![0.0; model.layout().len()];
     let scale = 1.0 / 3.0;
-    model.loss_and_gradient(&weights.values, &inputs, &targets, None, scale, &mut gradient, &mut workspace);
+    model
+        .loss_and_gradient(&weights.values, &inputs, &targets, None, scale, &mut gradient, &mut workspace)
+        .unwrap();
     (logits, gradient)
 }
 

@@ -93,7 +93,7 @@ fn a_published_llama_tells_its_story() {
         let (types, starts) = (vec![0; ids.len()], [0, ids.len() as u32]);
         let inputs = Inputs::Tokens(Tokens { ids: &ids, types: &types, starts: &starts });
         model.check(&inputs, None).unwrap();
-        let logits = model.logits(&weights.values, &inputs, &mut workspace);
+        let logits = model.logits(&weights.values, &inputs, &mut workspace).unwrap();
         let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
         ids.push(best as u32);
         story += &pieces[best];

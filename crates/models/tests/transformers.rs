@@ -136,8 +136,9 @@ fn pass(
     };
     let mut gradient = vec![0.0; model.layout().len()];
     let (scale, workspace) = (1.0 / n as f32, &mut Workspace::default());
-    let tally =
-        model.loss_and_gradient(&weights.values, inputs, targets, None, scale, &mut gradient, workspace);
+    let tally = model
+        .loss_and_gradient(&weights.values, inputs, targets, None, scale, &mut gradient, workspace)
+        .unwrap();
     let mut worst: f64 = 0.0;
     for entry in model.layout().entries() {
         let name = &entry.name;
@@ -170,7 +171,7 @@ fn sequence_classifiers_compute_what_transformers_computes() {
         let (expected, (model, weights)) = (expected(family), load(family, CLASSIFIER));
         let (inputs, targets) = (expected.inputs(), expected.classes());
         let mut workspace = Workspace::default();
-        let logits = model.logits(&weights.values, &inputs, &mut workspace);
+        let logits = model.logits(&weights.values, &inputs, &mut workspace).unwrap();
         let logits: Vec<f64> = logits.iter().copied().map(f64::from).collect();
         let theirs = tensors(family, "model_gradients.safetensors");
         let (loss, gradients) = pass(&model, &weights, &inputs, &targets, &theirs);
@@ -188,7 +189,7 @@ fn language_models_compute_what_transformers_computes() {
         let mut workspace = Workspace::default();
         let words = expected.masked_log_probabilities[0].len() as u32;
         let mut log_probability = |row: u32, word: u32| {
-            -model.masked_losses(&weights.values, &inputs, &[row], &[word], &mut workspace).loss_sum
+            -model.masked_losses(&weights.values, &inputs, &[row], &[word], &mut workspace).unwrap().loss_sum
         };
         let rows = expected.masked_rows.iter();
         let mut ours: Vec<f64> = rows
@@ -215,7 +216,7 @@ fn next_words(model: &Model, weights: &Weights, expected: &Expected, words: u32)
         let inputs = Inputs::Tokens(Tokens { ids: source, types, starts: &[0, source.len() as u32] });
         let targets = Targets::Sequences { ids, starts: &[0, ids.len() as u32] };
         model.check(&inputs, Some(&targets)).unwrap();
-        model.losses(&weights.values, &inputs, &targets, workspace).loss_sum
+        model.losses(&weights.values, &inputs, &targets, workspace).unwrap().loss_sum
     };
     let mut all = Vec::new();
     for (sequence, span) in expected.target_starts.windows(2).enumerate() {
@@ -259,6 +260,7 @@ fn units_are_dropped_where_transformers_drops_them() {
                     let dropout = Some(Dropout { key });
                     model
                         .loss_and_gradient(&values, &inputs, &targets, dropout, 1.0, &mut gradient, workspace)
+                        .unwrap()
                         .mean_loss()
                 })
                 .collect();
@@ -411,7 +413,7 @@ fn models_are_written_for_transformers_to_read() {
         for head in [CLASSIFIER, language(family)] {
             let (expected, (model, weights)) = (expected(family), load(family, head));
             let mut workspace = Workspace::default();
-            let logits = model.logits(&weights.values, &expected.inputs(), &mut workspace);
+            let logits = model.logits(&weights.values, &expected.inputs(), &mut workspace).unwrap();
             let folder = Path::new(&out).join(format!("{family}-{}", if head == CLASSIFIER { 0 } else { 1 }));
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(folder.join("config.json"), model.config().to_json(head, &[])).unwrap();

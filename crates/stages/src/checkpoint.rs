@@ -5,7 +5,7 @@ use store::{Input, Manifest, Media};
 use tasks::Encoder;
 use weights::Weights;
 
-use crate::precision::Precision;
+use crate::compute::Compute;
 use crate::stage::{Failure, Inputs, Session, Work};
 
 /// Version of whatever family a checkpoint turns out to be of: a key is computed before a byte is read.
@@ -68,12 +68,12 @@ pub(crate) fn any_weights(session: &Session, input: &Input) -> Result<Weights, F
         .map_err(|error| Failure::Input(format!("object {}: {error}", input.object)))
 }
 
-/// A classifier with this configuration, computed in this precision.
+/// A classifier with this configuration, computed like this.
 ///
 /// # Errors
 /// [`Failure::Model`] if the configuration is not one, or its family not computed so.
-pub(crate) fn classifier(config: Config, labels: usize, precision: Precision) -> Result<Model, Failure> {
-    Ok(Model::new(config, Head::Classification { labels })?.with_precision(precision.into())?)
+pub(crate) fn classifier(config: Config, labels: usize, compute: Compute) -> Result<Model, Failure> {
+    compute.apply(Model::new(config, Head::Classification { labels })?)
 }
 
 /// Publishes what a model is made of, beside its weights.

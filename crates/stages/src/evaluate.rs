@@ -12,7 +12,7 @@ use tasks::Metric;
 use weights::Weights;
 
 use crate::checkpoint;
-use crate::precision::Precision;
+use crate::compute::Compute;
 use crate::rows::{EffectRow, PredictionRow, ScoreRow};
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::task_inputs::{self, EncodedExamples, TaskInputs};
@@ -37,10 +37,10 @@ pub struct Evaluate {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
-    /// What products of matrices are computed in
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    #[serde(skip_serializing_if = "Precision::is_f32")]
-    pub precision: Precision,
+    /// In what and where products of matrices are computed
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub compute: Compute,
     /// Whether the labels of a split pool, as the task's manifest says
     #[arg(skip)]
     #[serde(skip)]
@@ -75,7 +75,7 @@ impl Stage for Evaluate {
             ("effects", mechanism::VERSION),
         ]);
         versions.extend(task_inputs::pooling_version(self.pools));
-        versions.extend(self.precision.version());
+        versions.extend(self.compute.versions());
         versions
     }
 
@@ -85,7 +85,7 @@ impl Stage for Evaluate {
         let task = TaskInputs::load(work)?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
         let max_length = checkpoint::max_length(&config, self.max_length);
-        let model = checkpoint::classifier(config, task.outputs(), self.precision)?;
+        let model = checkpoint::classifier(config, task.outputs(), self.compute)?;
         let weights = checkpoint::weights(session, work.input("model")?, &model)?;
         let pool = session.pool()?;
         let mut examiner = Examiner { model: &model, weights: &weights, scorer: Scorer::on(pool.as_ref()) };

@@ -10,7 +10,7 @@ use store::Media;
 use tasks::Batch;
 use weights::Weights;
 
-use crate::precision::Precision;
+use crate::compute::Compute;
 use crate::pretrain::parse_schedule;
 use crate::rows::CurveRow;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
@@ -169,10 +169,10 @@ pub struct Finetune {
     #[arg(long, default_value_if("preset", "feather", "128"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
-    /// What products of matrices are computed in
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    #[serde(skip_serializing_if = "Precision::is_f32")]
-    pub precision: Precision,
+    /// In what and where products of matrices are computed
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub compute: Compute,
 }
 
 impl Stage for Finetune {
@@ -213,7 +213,7 @@ impl Stage for Finetune {
         if self.train == Trained::Lora {
             versions.insert("lora", learn::LORA_VERSION);
         }
-        versions.extend(self.precision.version());
+        versions.extend(self.compute.versions());
         versions
     }
 
@@ -236,7 +236,7 @@ impl Stage for Finetune {
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
         let max_length = checkpoint::max_length(&config, self.max_length);
         let train_set = task.encoded(&encoder, "train", max_length)?;
-        let model = checkpoint::classifier(config, task.outputs(), self.precision)?;
+        let model = checkpoint::classifier(config, task.outputs(), self.compute)?;
         let pretrained = checkpoint::any_weights(session, work.input("model")?)?;
         let start = match self.head {
             HeadPolicy::Fresh => {

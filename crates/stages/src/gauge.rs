@@ -14,8 +14,8 @@ use store::{Input, Manifest, Media};
 use tasks::corpus::{self, Objective};
 use tasks::{Batch, Corruption, Masking};
 
+use crate::compute::Compute;
 use crate::data_files::{self, Place};
-use crate::precision::Precision;
 use crate::rows::{GaugedRow, LadderPoint};
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::{checkpoint, pretrain};
@@ -48,10 +48,10 @@ pub struct Gauge {
     /// Tokens of a segment [default: 128, or what the model can take]
     #[arg(long)]
     pub max_length: Option<usize>,
-    /// What products of matrices are computed in
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    #[serde(skip_serializing_if = "Precision::is_f32")]
-    pub precision: Precision,
+    /// In what and where products of matrices are computed
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub compute: Compute,
     /// Number of the pretraining run, by which tables tell ladders apart
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,7 +100,7 @@ impl Stage for Gauge {
             ("corpus", corpus::VERSION),
             ("convergence", convergence::VERSION),
         ]);
-        versions.extend(self.precision.version());
+        versions.extend(self.compute.versions());
         versions
     }
 
@@ -113,7 +113,7 @@ impl Stage for Gauge {
             Config::T5(_) => (Head::SequenceToSequence, Objective::Spans(Corruption::T5)),
             _ => (Head::MaskedLanguage, Objective::Masked(Masking::BERT)),
         };
-        let model = Model::new(config, head)?.with_precision(self.precision.into())?;
+        let model = self.compute.apply(Model::new(config, head)?)?;
         let text = self.text(work, length, objective)?;
         let progress = LadderPoint::read(&work.bytes("progress")?)?;
 

@@ -5,7 +5,7 @@ use store::{Input, Manifest};
 use weights::Weights;
 
 use crate::checkpoint;
-use crate::precision::Precision;
+use crate::compute::Compute;
 use crate::stage::{Failure, Inputs, Session, Source, Work};
 
 /// Adds fine-tuned models to a stage's inputs: weights for each, one configuration, one tokenizer.
@@ -67,9 +67,9 @@ impl Group {
     ///
     /// # Errors
     /// As [`checkpoint::weights`].
-    pub(crate) fn load(work: &Work<'_>, labels: usize, precision: Precision) -> Result<Self, Failure> {
+    pub(crate) fn load(work: &Work<'_>, labels: usize, compute: Compute) -> Result<Self, Failure> {
         let config = checkpoint::config(work.session, work.input("config")?)?;
-        let model = checkpoint::classifier(config.clone(), labels, precision)?;
+        let model = checkpoint::classifier(config.clone(), labels, compute)?;
         let inputs = work.recipe.inputs.get("model").cloned().unwrap_or_default();
         let weights: Result<Vec<Weights>, Failure> =
             inputs.iter().map(|input| checkpoint::weights(work.session, input, &model)).collect();

@@ -14,8 +14,8 @@ use store::{Lookup, Media, Recipe};
 use weights::{Weights, distance, interpolate};
 
 use crate::checkpoint;
+use crate::compute::Compute;
 use crate::group::{self, Group};
-use crate::precision::Precision;
 use crate::rows::{PairRow, PathRow};
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::task_inputs::{self, EncodedExamples, TaskInputs};
@@ -41,10 +41,10 @@ pub struct Interpolate {
     /// Points on each line, both ends included
     #[arg(long, default_value_t = 11)]
     pub points: usize,
-    /// What products of matrices are computed in
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    #[serde(skip_serializing_if = "Precision::is_f32")]
-    pub precision: Precision,
+    /// In what and where products of matrices are computed
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub compute: Compute,
     /// Whether the labels of a split pool, as the task's manifest says
     #[arg(skip)]
     #[serde(skip)]
@@ -82,14 +82,14 @@ impl Stage for Interpolate {
             ("distance", distance::VERSION),
         ]);
         versions.extend(task_inputs::pooling_version(self.pools));
-        versions.extend(self.precision.version());
+        versions.extend(self.compute.versions());
         versions
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let session = work.session;
         let task = TaskInputs::load(work)?;
-        let group = Group::load(work, task.outputs(), self.precision)?;
+        let group = Group::load(work, task.outputs(), self.compute)?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
         let max_length = checkpoint::max_length(&group.config, None);
         let splits: Result<Vec<EncodedExamples>, Failure> = self

@@ -12,7 +12,6 @@ pub mod fetch;
 pub mod finetune;
 pub mod gauge;
 pub mod interpolate;
-pub mod precision;
 pub mod prepare;
 pub mod pretrain;
 #[cfg(feature = "report")]
@@ -20,6 +19,7 @@ pub mod report;
 pub mod soup;
 
 pub mod artifacts;
+pub mod compute;
 pub mod front_door;
 pub mod rows;
 

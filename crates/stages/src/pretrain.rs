@@ -11,7 +11,7 @@ use tasks::corpus::{self, Objective};
 use tasks::{Batch, Corruption, Masking, Source as Text, glyphs, roles};
 
 use crate::checkpoint;
-use crate::precision::Precision;
+use crate::compute::Compute;
 use crate::rows::LadderRow;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 
@@ -81,10 +81,10 @@ pub struct Pretrain {
     #[arg(long, value_enum, default_value_t = Family::Bert)]
     #[serde(skip_serializing_if = "Family::is_bert")]
     pub family: Family,
-    /// What products of matrices are computed in
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    #[serde(skip_serializing_if = "Precision::is_f32")]
-    pub precision: Precision,
+    /// In what and where products of matrices are computed
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub compute: Compute,
     /// Seed of the initial weights and of the order of the text
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -231,7 +231,7 @@ impl Stage for Pretrain {
             ("world", world),
             ("family", family),
         ]);
-        versions.extend(self.precision.version());
+        versions.extend(self.compute.versions());
         // Version 2 of a decoder's description names the token that fills up a batch.
         versions.extend(self.family.decoder().map(|_| ("description", 2)));
         versions
@@ -239,7 +239,7 @@ impl Stage for Pretrain {
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let (text, tokenizer) = self.text(work)?;
-        let model = self.model(&text, tokenizer.as_deref())?.with_precision(self.precision.into())?;
+        let model = self.compute.apply(self.model(&text, tokenizer.as_deref())?)?;
         checkpoint::publish_description(work, &model, &[], tokenizer.as_deref())?;
 
         let (mut state, mut ladder) = self.resume(work, &model)?;

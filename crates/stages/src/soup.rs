@@ -12,8 +12,8 @@ use store::{Input, MappedObject, Media};
 use weights::{Stored, Weights, merges, soups};
 
 use crate::checkpoint;
+use crate::compute::Compute;
 use crate::group::{self, Group};
-use crate::precision::Precision;
 use crate::rows::MemberRow;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::task_inputs::{self, TaskInputs};
@@ -88,10 +88,10 @@ pub struct Soup {
     /// Let failed runs into the soup
     #[arg(long)]
     pub keep_failed: bool,
-    /// What products of matrices are computed in where models are scored
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    #[serde(skip_serializing_if = "Precision::is_f32")]
-    pub precision: Precision,
+    /// In what and where products of matrices are computed
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub compute: Compute,
 }
 
 impl Stage for Soup {
@@ -135,7 +135,7 @@ impl Stage for Soup {
             ]),
             Algorithm::Merge(_) => versions.extend([("models", checkpoint::MODELS_VERSION)]),
         }
-        versions.extend(self.precision.version());
+        versions.extend(self.compute.versions());
         versions
     }
 
@@ -204,7 +204,7 @@ fn average(work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
     let members = work.recipe.inputs.get("model").cloned().unwrap_or_default();
     let task = TaskInputs::load(work)?;
     let config = checkpoint::config(session, work.input("config")?)?;
-    let model = checkpoint::classifier(config, task.outputs(), Precision::F32)?;
+    let model = checkpoint::classifier(config, task.outputs(), Compute::default())?;
     let mut files = Vec::with_capacity(members.len());
     for member in &members {
         let file = session.bytes(member)?;
@@ -240,7 +240,7 @@ impl Soup {
     /// Publishes the mean of the models that held-out accuracy keeps.
     fn select(&self, method: soups::Method, work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
         let task = TaskInputs::load(work)?;
-        let group = Group::load(work, task.outputs(), self.precision)?;
+        let group = Group::load(work, task.outputs(), self.compute)?;
         let encoder = checkpoint::encoder(work.session, work.input("tokenizer").ok())?;
         let held_out = task.encoded(&encoder, "split.val", checkpoint::max_length(&group.config, None))?;
         let mut scorer = Scorer::default();

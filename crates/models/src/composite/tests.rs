@@ -64,8 +64,9 @@ fn check(model: &Model, inputs: &Inputs<'_>, targets: &Targets<'_>, dropout: Opt
     let values = weights(model);
     let mut workspace = Workspace::default();
     let mut gradient = vec![0.0; values.len()];
-    let tally =
-        model.loss_and_gradient(&values, inputs, targets, dropout, SCALE, &mut gradient, &mut workspace);
+    let tally = model
+        .loss_and_gradient(&values, inputs, targets, dropout, SCALE, &mut gradient, &mut workspace)
+        .unwrap();
 
     let oracle = Composite::new(model, &values, DType::F64, &Device::Cpu).unwrap();
     let loss = oracle.loss(inputs, targets, dropout).unwrap();
@@ -110,26 +111,27 @@ fn check(model: &Model, inputs: &Inputs<'_>, targets: &Targets<'_>, dropout: Opt
     }
 
     // Evaluation is training without dropout.
-    let evaluated = model.losses(&values, inputs, targets, &mut workspace);
+    let evaluated = model.losses(&values, inputs, targets, &mut workspace).unwrap();
     let mut scratch = vec![0.0; values.len()];
-    let trained = model.loss_and_gradient(&values, inputs, targets, None, 1.0, &mut scratch, &mut workspace);
+    let trained =
+        model.loss_and_gradient(&values, inputs, targets, None, 1.0, &mut scratch, &mut workspace).unwrap();
     assert!((evaluated.loss_sum / trained.loss_sum - 1.0).abs() < 1e-6);
     assert_eq!((evaluated.n, evaluated.correct), (trained.n, trained.correct));
     if let Targets::Classes(_) = targets {
         let expected = oracle.logits(inputs, None).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        for (found, expected) in model.logits(&values, inputs, &mut workspace).iter().zip(expected) {
+        for (found, expected) in model.logits(&values, inputs, &mut workspace).unwrap().iter().zip(expected) {
             assert!((f64::from(*found) - expected).abs() < 1e-4, "{found} is not {expected}");
         }
     }
 
     // The gradient is added, and a used workspace gives the same bytes as a fresh one.
     let mut twice = gradient.clone();
-    model.loss_and_gradient(&values, inputs, targets, dropout, SCALE, &mut twice, &mut workspace);
+    model.loss_and_gradient(&values, inputs, targets, dropout, SCALE, &mut twice, &mut workspace).unwrap();
     assert!(
         twice.iter().zip(&gradient).all(|(two, one)| (two - 2.0 * one).abs() <= 1e-4 * one.abs().max(1e-2))
     );
     let mut again = vec![0.0; values.len()];
-    model.loss_and_gradient(&values, inputs, targets, dropout, SCALE, &mut again, &mut workspace);
+    model.loss_and_gradient(&values, inputs, targets, dropout, SCALE, &mut again, &mut workspace).unwrap();
     assert_eq!(again, gradient);
 }
 
@@ -201,8 +203,8 @@ fn choices_are_compared_by_a_scalar() {
     check(&model, &inputs, &Targets::Classes(&[2, 0]), None);
     let values = model.init(1).values;
     let mut workspace = Workspace::default();
-    let scores = model.logits(&values, &inputs, &mut workspace).to_vec();
-    let losses = model.losses(&values, &inputs, &Targets::Classes(&[0, 1, 1]), &mut workspace);
+    let scores = model.logits(&values, &inputs, &mut workspace).unwrap().to_vec();
+    let losses = model.losses(&values, &inputs, &Targets::Classes(&[0, 1, 1]), &mut workspace).unwrap();
     let expected: f64 = [(0, 1), (3, 2), (5, 4)]
         .iter()
         .map(|&(right, wrong): &(usize, usize)| {

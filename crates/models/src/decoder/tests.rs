@@ -50,13 +50,16 @@ fn the_gradient_is_a_slope_under_dropout() {
         let (values, workspace) = (model.init(3).values, &mut Workspace::default());
         let (inputs, dropout) = (Inputs::Tokens(TOKENS), Some(Dropout { key: 5 }));
         let mut gradient = vec![0.0; values.len()];
-        model.loss_and_gradient(&values, &inputs, targets, dropout, 1.0, &mut gradient, workspace);
+        model.loss_and_gradient(&values, &inputs, targets, dropout, 1.0, &mut gradient, workspace).unwrap();
         let size = kernels::norm::norm(&gradient);
         let mut loss_at = |step: f64| {
             let factor = (step / size) as f32;
             let moved: Vec<f32> = values.iter().zip(&gradient).map(|(v, g)| v + factor * g).collect();
             let scratch = &mut vec![0.0; values.len()];
-            model.loss_and_gradient(&moved, &inputs, targets, dropout, 1.0, scratch, workspace).loss_sum
+            model
+                .loss_and_gradient(&moved, &inputs, targets, dropout, 1.0, scratch, workspace)
+                .unwrap()
+                .loss_sum
         };
         let slope = (loss_at(5e-3) - loss_at(-5e-3)) / 1e-2;
         assert!((slope / size - 1.0).abs() < 2e-3, "{variant:?}, {:?}: {slope} is not {size}", model.head());
@@ -69,10 +72,10 @@ fn it_learns() {
         let (mut values, workspace) = (model.init(1).values, &mut Workspace::default());
         let inputs = Inputs::Tokens(TOKENS);
         let [mut means, mut squares] = [(); 2].map(|()| vec![0.0; values.len()]);
-        let before = model.losses(&values, &inputs, targets, workspace).loss_sum;
+        let before = model.losses(&values, &inputs, targets, workspace).unwrap().loss_sum;
         for number in 1..=150 {
             let mut gradient = vec![0.0; values.len()];
-            model.loss_and_gradient(&values, &inputs, targets, None, 0.5, &mut gradient, workspace);
+            model.loss_and_gradient(&values, &inputs, targets, None, 0.5, &mut gradient, workspace).unwrap();
             let rule = kernels::adamw::Step {
                 learning_rate: 1e-2,
                 beta1: 0.9,
@@ -84,7 +87,7 @@ fn it_learns() {
             };
             kernels::adamw::step(&mut values, &gradient, &mut means, &mut squares, &rule);
         }
-        let after = model.losses(&values, &inputs, targets, workspace).loss_sum;
+        let after = model.losses(&values, &inputs, targets, workspace).unwrap().loss_sum;
         // After the first token of both sequences stand two different ones: ln 2 twice is left to a language model.
         let left = if let Targets::Classes(_) = targets { 0.0 } else { 2.0 * std::f64::consts::LN_2 };
         assert!(after - left < 0.1 * before, "{variant:?}: {before} -> {after}");
@@ -99,7 +102,8 @@ fn the_future_is_not_seen() {
         let values = model.init(2).values;
         let mut losses = |ids: &[u32]| {
             let inputs = Inputs::Tokens(Tokens { ids, ..TOKENS });
-            [0, 1, 3, 4].map(|row| model.masked_losses(&values, &inputs, &[row], &[4], workspace).loss_sum)
+            [0, 1, 3, 4]
+                .map(|row| model.masked_losses(&values, &inputs, &[row], &[4], workspace).unwrap().loss_sum)
         };
         assert_eq!(losses(TOKENS.ids), losses(&[1, 5, 2, 1, 7, 10, 0, 2]), "{variant:?}");
     }
@@ -114,8 +118,8 @@ fn a_single_label_is_a_score() {
         let (values, workspace) = (two.init(2).values, &mut Workspace::default());
         // The classifier lies last, class after class.
         let cut = &values[..one.layout().len()];
-        let both = two.logits(&values, &Inputs::Tokens(TOKENS), workspace).to_vec();
-        let score = one.logits(cut, &Inputs::Tokens(TOKENS), workspace);
+        let both = two.logits(&values, &Inputs::Tokens(TOKENS), workspace).unwrap().to_vec();
+        let score = one.logits(cut, &Inputs::Tokens(TOKENS), workspace).unwrap();
         assert_eq!(score.len(), 2);
         assert!((score[0] - both[0]).abs() < 1e-5 && (score[1] - both[2]).abs() < 1e-5, "{score:?} {both:?}");
     }

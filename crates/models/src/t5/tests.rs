@@ -48,13 +48,16 @@ fn the_gradient_is_a_slope_under_dropout() {
         let (values, workspace) = (model.init(3).values, &mut Workspace::default());
         let (inputs, dropout) = (Inputs::Tokens(TOKENS), Some(Dropout { key: 5 }));
         let mut gradient = vec![0.0; values.len()];
-        model.loss_and_gradient(&values, &inputs, targets, dropout, 1.0, &mut gradient, workspace);
+        model.loss_and_gradient(&values, &inputs, targets, dropout, 1.0, &mut gradient, workspace).unwrap();
         let size = kernels::norm::norm(&gradient);
         let mut loss_at = |step: f64| {
             let factor = (step / size) as f32;
             let moved: Vec<f32> = values.iter().zip(&gradient).map(|(v, g)| v + factor * g).collect();
             let scratch = &mut vec![0.0; values.len()];
-            model.loss_and_gradient(&moved, &inputs, targets, dropout, 1.0, scratch, workspace).loss_sum
+            model
+                .loss_and_gradient(&moved, &inputs, targets, dropout, 1.0, scratch, workspace)
+                .unwrap()
+                .loss_sum
         };
         // A step so small that no rectifier turns within it.
         let slope = (loss_at(1e-4) - loss_at(-1e-4)) / 2e-4;
@@ -68,10 +71,10 @@ fn it_learns() {
         let (mut values, workspace) = (model.init(1).values, &mut Workspace::default());
         let inputs = Inputs::Tokens(TOKENS);
         let [mut means, mut squares] = [(); 2].map(|()| vec![0.0; values.len()]);
-        let before = model.losses(&values, &inputs, targets, workspace).loss_sum;
+        let before = model.losses(&values, &inputs, targets, workspace).unwrap().loss_sum;
         for number in 1..=150 {
             let mut gradient = vec![0.0; values.len()];
-            model.loss_and_gradient(&values, &inputs, targets, None, 0.5, &mut gradient, workspace);
+            model.loss_and_gradient(&values, &inputs, targets, None, 0.5, &mut gradient, workspace).unwrap();
             let rule = kernels::adamw::Step {
                 learning_rate: 1e-2,
                 beta1: 0.9,
@@ -83,7 +86,7 @@ fn it_learns() {
             };
             kernels::adamw::step(&mut values, &gradient, &mut means, &mut squares, &rule);
         }
-        let after = model.losses(&values, &inputs, targets, workspace);
+        let after = model.losses(&values, &inputs, targets, workspace).unwrap();
         assert!(after.loss_sum < 0.1 * before, "{:?}: {before} -> {after:?}", model.head());
         assert_eq!(after.correct, after.n);
     });
@@ -95,8 +98,8 @@ fn neighbours_do_not_matter() {
     let Targets::Sequences { ids, starts } = TARGETS else { unreachable!() };
     let (model, workspace) = (model(FeedForward::GatedGelu, 0.0, HEADS[0]), &mut Workspace::default());
     let values = model.init(2).values;
-    let both = model.losses(&values, &Inputs::Tokens(TOKENS), &TARGETS, workspace).loss_sum;
-    let first = model.logits(&values, &Inputs::Tokens(TOKENS), workspace).to_vec();
+    let both = model.losses(&values, &Inputs::Tokens(TOKENS), &TARGETS, workspace).unwrap().loss_sum;
+    let first = model.logits(&values, &Inputs::Tokens(TOKENS), workspace).unwrap().to_vec();
     let mut sum = 0.0;
     for (i, (span, told)) in TOKENS.starts.windows(2).zip(starts.windows(2)).enumerate() {
         let (source, told) =
@@ -108,7 +111,7 @@ fn neighbours_do_not_matter() {
         });
         let mut loss = |ids: &[u32]| {
             let targets = Targets::Sequences { ids, starts: &[0, ids.len() as u32] };
-            model.losses(&values, &inputs, &targets, workspace).loss_sum
+            model.losses(&values, &inputs, &targets, workspace).unwrap().loss_sum
         };
         sum += loss(told);
         let logits: Vec<f64> = first[i * 11..(i + 1) * 11].iter().map(|&logit| f64::from(logit)).collect();
@@ -127,15 +130,15 @@ fn a_single_label_is_a_score() {
         let (values, workspace) = (two.init(2).values, &mut Workspace::default());
         // The classifier lies last: the weights of two classes, then their biases, which are 0.
         let cut = &values[..one.layout().len()];
-        let both = two.logits(&values, &Inputs::Tokens(TOKENS), workspace).to_vec();
+        let both = two.logits(&values, &Inputs::Tokens(TOKENS), workspace).unwrap().to_vec();
         let mut cut = cut.to_vec();
         *cut.last_mut().unwrap() = 0.0;
-        let score = one.logits(&cut, &Inputs::Tokens(TOKENS), workspace).to_vec();
+        let score = one.logits(&cut, &Inputs::Tokens(TOKENS), workspace).unwrap().to_vec();
         assert_eq!(score.len(), 2);
         assert!((score[0] - both[0]).abs() < 1e-5 && (score[1] - both[2]).abs() < 1e-5, "{score:?} {both:?}");
         let targets = Targets::Classes(&[1]);
         one.check(&Inputs::Tokens(TOKENS), Some(&targets)).unwrap();
-        let loss = one.losses(&cut, &Inputs::Tokens(TOKENS), &targets, workspace).loss_sum;
+        let loss = one.losses(&cut, &Inputs::Tokens(TOKENS), &targets, workspace).unwrap().loss_sum;
         assert!((loss - f64::from(score[0] - score[1]).exp().ln_1p()).abs() < 1e-5, "{loss} of {score:?}");
     }
 }
@@ -203,8 +206,9 @@ fn golden() {
             let values = model.init(42).values;
             let mut gradient = vec![0.0; values.len()];
             let (inputs, dropout) = (Inputs::Tokens(TOKENS), Some(Dropout { key: 9 }));
-            let dropped =
-                model.loss_and_gradient(&values, &inputs, &targets, dropout, 1.0, &mut gradient, workspace);
+            let dropped = model
+                .loss_and_gradient(&values, &inputs, &targets, dropout, 1.0, &mut gradient, workspace)
+                .unwrap();
             found.extend([dropped.loss_sum, kernels::norm::norm(&gradient)]);
         }
     }

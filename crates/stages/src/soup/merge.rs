@@ -5,8 +5,8 @@ use store::{Input, Manifest};
 use weights::{Weights, merges, soups};
 
 use crate::checkpoint;
+use crate::compute::Compute;
 use crate::group::Group;
-use crate::precision::Precision;
 use crate::stage::{Failure, Inputs, Source, Work};
 use crate::task_inputs::TaskInputs;
 
@@ -50,7 +50,7 @@ pub(super) fn add_base(
 /// As [`Group::load`] and [`merges::Method::merge`].
 pub(super) fn merge(work: &Work<'_>, method: merges::Method) -> Result<(Group, Weights), Failure> {
     let task = TaskInputs::load(work)?;
-    let group = Group::load(work, task.outputs(), Precision::F32)?;
+    let group = Group::load(work, task.outputs(), Compute::default())?;
     let members: Vec<&Weights> = group.weights.iter().collect();
     if let merges::Method::Slerp { .. } = method {
         let merged = method.merge(members[0], &members)?;
