@@ -4,6 +4,11 @@
 //! gradients come from its tape. It runs on any device and in `f64`: a model goes through it where there are no fused
 //! passes ([`Model::on`]), and the tests hold the fused passes to it.
 
+mod bert;
+mod decoder;
+mod padded;
+mod t5;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,8 +16,8 @@ use candle_core::{D, DType, Device, Tensor, Var};
 use kernels::dropout::Mask;
 use weights::Layout;
 
-use crate::bert::site;
-use crate::{Config, Dropout, Error, Head, Inputs, Model, Tally, Targets, Tokens, bert};
+use self::padded::Padded;
+use crate::{Config, Dropout, Error, Head, Inputs, Model, Tally, Targets};
 
 /// Raised whenever the same inputs yield other numbers on the same device.
 pub const VERSION: u32 = 1;
@@ -32,9 +37,8 @@ impl Composite {
     /// The model with these values, which are in the order of its layout.
     ///
     /// # Errors
-    /// [`Error::Candle`], and [`Error::Unsupported`] for a decoder or a T5, which have no such form.
+    /// [`Error::Candle`].
     pub fn new(model: &Model, values: &[f32], dtype: DType, device: &Device) -> Result<Self, Error> {
-        check(model.config())?;
         let mut variables = BTreeMap::new();
         for entry in model.layout().entries() {
             let tensor = Tensor::from_slice(&values[entry.range()], entry.shape.as_slice(), device)?;
@@ -75,6 +79,9 @@ impl Composite {
     /// # Errors
     /// [`Error::Candle`].
     pub fn losses(&self, inputs: &Inputs<'_>, targets: &Targets<'_>) -> Result<Tally, Error> {
+        if targets.is_empty() {
+            return Ok(Tally::default());
+        }
         let (logits, labels) = self.scores(inputs, targets, None)?;
         tally(&logits, labels)
     }
@@ -91,6 +98,9 @@ impl Composite {
         scale: f32,
         gradient: &mut [f32],
     ) -> Result<Tally, Error> {
+        if targets.is_empty() {
+            return Ok(Tally::default());
+        }
         let (logits, labels) = self.scores(inputs, targets, dropout)?;
         let loss = (self.cross_entropy(&logits, labels)? * f64::from(scale))?;
         kernels::rows::add(gradient, &self.gradient(&loss)?);
@@ -104,17 +114,23 @@ impl Composite {
         targets: &Targets<'t>,
         dropout: Option<Dropout>,
     ) -> Result<(Tensor, &'t [u32]), Error> {
-        match targets {
+        match (&self.config, inputs, targets) {
             // One row for each label, of one input's scores or of several inputs'.
-            Targets::Classes(labels) => {
+            (_, _, Targets::Classes(labels)) => {
                 let logits = self.logits(inputs, dropout)?;
                 let width = logits.elem_count() / labels.len();
                 Ok((logits.reshape((labels.len(), width))?, labels))
             }
-            Targets::MaskedTokens { rows, labels } => {
-                Ok((self.masked_logits(inputs, rows, dropout)?, labels))
+            (Config::Bert(config), Inputs::Tokens(tokens), Targets::MaskedTokens { rows, labels }) => {
+                Ok((self.masked_logits(config, tokens, rows, dropout)?, labels))
             }
-            Targets::Sequences { .. } => panic!("no model here predicts sequences, which its check refuses"),
+            (Config::Decoder(config), Inputs::Tokens(tokens), Targets::MaskedTokens { rows, labels }) => {
+                Ok((self.decoder_logits(config, tokens, rows, dropout)?, labels))
+            }
+            (Config::T5(config), Inputs::Tokens(tokens), Targets::Sequences { ids, .. }) => {
+                Ok((self.t5_logits(config, tokens, Some(targets), dropout)?, ids))
+            }
+            _ => panic!("targets of another kind than the model's, which its check refuses"),
         }
     }
 
@@ -143,39 +159,33 @@ impl Composite {
         Ok(gradient)
     }
 
-    /// Logits `[B, labels]` of a classifier.
+    /// [`Model::logits`] on this device.
     ///
     /// # Errors
     /// [`Error::Candle`].
     ///
     /// # Panics
-    /// If the head is no classifier or the inputs are of another kind.
+    /// If the head is that of a masked language model or the inputs are of another kind.
     pub fn logits(&self, inputs: &Inputs<'_>, dropout: Option<Dropout>) -> Result<Tensor, Error> {
         match (&self.config, inputs) {
             (Config::Bert(config), Inputs::Tokens(tokens)) => {
                 let Head::Classification { .. } = self.head else { panic!("this model has no classifier") };
-                let batch = Padded::new(tokens, config);
-                let hidden = self.bert(config, &batch, dropout)?;
-                let firsts: Vec<u32> = (0..batch.n_sequences).map(|i| (i * batch.longest) as u32).collect();
-                let first =
-                    hidden.index_select(&Tensor::from_vec(firsts, batch.n_sequences, &self.device)?, 0)?;
-                let rows: Vec<Option<u64>> = (0..batch.n_sequences as u64).map(Some).collect();
-                let names = config.variant.names();
-                let early = dropout.filter(|_| config.variant.drops_features());
-                let first = self.drop(first, early, site::FEATURES, config.classifier_dropout(), &rows)?;
-                let pooled = self.affine(&first, names.pooler)?;
-                let pooled = if config.variant.rectifies() { pooled.relu()? } else { pooled.tanh()? };
-                let dropped =
-                    self.drop(pooled, dropout, site::CLASSIFIER, config.classifier_dropout(), &rows)?;
-                self.affine(&dropped, names.classifier)
+                self.classified_by_bert(config, tokens, dropout)
             }
+            (Config::Decoder(config), Inputs::Tokens(tokens)) => {
+                let is_classifier = matches!(self.head, Head::Classification { .. });
+                let mut ends = Vec::new();
+                crate::decoder::ends(config, is_classifier, tokens, &mut ends);
+                self.decoder_logits(config, tokens, &ends, dropout)
+            }
+            (Config::T5(config), Inputs::Tokens(tokens)) => self.t5_logits(config, tokens, None, dropout),
             (Config::Mlp(config), Inputs::Dense { values, width }) => {
                 let rows = values.len() / width;
                 let mut x = Tensor::from_slice(values, (rows, *width), &self.device)?.to_dtype(self.dtype)?;
                 for layer in 0..config.hidden_sizes.len() {
-                    x = self.affine(&x, &format!("layers.{layer}"))?.relu()?;
+                    x = self.map(&x, &format!("layers.{layer}"))?.relu()?;
                 }
-                self.affine(&x, "classifier")
+                self.map(&x, "classifier")
             }
             _ => panic!("inputs of another kind than the model's"),
         }
@@ -192,111 +202,76 @@ impl Composite {
         let (Config::Bert(config), Inputs::Tokens(tokens)) = (&self.config, inputs) else {
             panic!("inputs of another kind than the model's")
         };
-        let batch = Padded::new(tokens, config);
-        let places = Tensor::from_slice(&batch.places, batch.places.len(), &self.device)?;
-        Ok(self.bert(config, &batch, None)?.index_select(&places, 0)?)
+        let (hidden, batch) = self.bert(config, tokens, None)?;
+        self.rows_of(&hidden, &batch.places)
     }
 
-    /// Logits `[rows, vocabulary]` of masked tokens.
-    fn masked_logits(
-        &self,
-        inputs: &Inputs<'_>,
-        rows: &[u32],
-        dropout: Option<Dropout>,
-    ) -> Result<Tensor, Error> {
-        let (Config::Bert(config), Inputs::Tokens(tokens)) = (&self.config, inputs) else {
-            panic!("inputs of another kind than the model's")
-        };
-        let batch = Padded::new(tokens, config);
-        let hidden = self.bert(config, &batch, dropout)?;
-        let places: Vec<u32> = rows.iter().map(|&row| batch.places[row as usize]).collect();
-        let hidden = hidden.index_select(&Tensor::from_vec(places, rows.len(), &self.device)?, 0)?;
-        let names = config.variant.names();
-        let activated = self.affine(&hidden, names.transform)?.gelu_erf()?;
-        let features = self.norm(&activated, names.transform_norm, config.layer_norm_eps)?;
-        let words = self.variable(&format!("{}.embeddings.word_embeddings.weight", names.body)).as_tensor();
-        Ok(features.matmul(&words.t()?)?.broadcast_add(self.variable(names.decoder_bias).as_tensor())?)
+    /// Rows of a table, or of anything.
+    fn rows_of(&self, table: &Tensor, rows: &[u32]) -> Result<Tensor, Error> {
+        Ok(table.index_select(&Tensor::from_slice(rows, rows.len(), &self.device)?, 0)?)
     }
 
-    /// Hidden states `[sequences * longest, H]`.
-    fn bert(&self, config: &bert::Config, batch: &Padded, dropout: Option<Dropout>) -> Result<Tensor, Error> {
-        let (b, n, h) = (batch.n_sequences, batch.longest, config.hidden_size);
-        let (heads, size) = (config.num_attention_heads, h / config.num_attention_heads);
-        let names = config.variant.names();
-        let body = names.body;
-        let look_up = |table: &str, ids: &[u32]| -> Result<Tensor, Error> {
-            let ids = Tensor::from_slice(ids, b * n, &self.device)?;
-            let table = self.variable(&format!("{body}.embeddings.{table}_embeddings.weight"));
-            Ok(table.as_tensor().index_select(&ids, 0)?)
-        };
-        let mut sums = (look_up("word", &batch.words)? + look_up("position", &batch.positions)?)?;
-        if config.type_vocab_size > 0 {
-            sums = (sums + look_up("token_type", &batch.segments)?)?;
-        }
-        let mut x = self.norm(&sums, &format!("{body}.embeddings.LayerNorm"), config.layer_norm_eps)?;
-        x = self.drop(x, dropout, site::EMBEDDINGS, config.hidden_dropout_prob, &batch.rows)?;
-        let bias = Tensor::from_slice(&batch.bias, (b, 1, 1, n), &self.device)?.to_dtype(self.dtype)?;
-        for layer in 0..config.num_hidden_layers {
-            let name = |part: &str| format!("{body}.{}.{layer}.{part}", names.layers);
-            let part = |part: &str| -> Result<Tensor, Error> {
-                let projected = self.affine(&x, &name(part))?;
-                Ok(projected.reshape((b, n, heads, size))?.transpose(1, 2)?.contiguous()?)
-            };
-            let [q, k, v] = names.projections.map(part);
-            let (q, k, v) = (q?, k?, v?);
-            let scores = (q.matmul(&k.transpose(2, 3)?.contiguous()?)? / (size as f64).sqrt())?;
-            let scores = scores.broadcast_add(&bias)?;
-            let e = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
-            let p = e.broadcast_div(&e.sum_keepdim(D::Minus1)?)?;
-            let p = self.drop(
-                p.reshape((b * heads * n, n))?,
-                dropout,
-                site::probabilities(layer),
-                config.attention_probs_dropout_prob,
-                &batch.attention_rows(heads),
-            )?;
-            let context = p.reshape((b, heads, n, n))?.matmul(&v)?;
-            let context = context.transpose(1, 2)?.contiguous()?.reshape((b * n, h))?;
-            let end = |x: &Tensor, dense, norm, residual: &Tensor, site, dropped| -> Result<Tensor, Error> {
-                let branch = self.affine(x, &name(dense))?;
-                let branch = self.drop(branch, dropout, site, dropped, &batch.rows)?;
-                self.norm(&(branch + residual)?, &name(norm), config.layer_norm_eps)
-            };
-            let (dense, norm) = (names.attention_output, names.attention_norm);
-            let dropped = config.attention_output_dropout();
-            let middle = end(&context, dense, norm, &x, site::attention_output(layer), dropped)?;
-            let activated = self.affine(&middle, &name(names.intermediate))?.gelu_erf()?;
-            let (dense, norm, dropped) = (names.output, names.output_norm, config.hidden_dropout_prob);
-            x = end(&activated, dense, norm, &middle, site::output(layer), dropped)?;
-        }
-        Ok(x)
+    fn look_up(&self, table: &str, ids: &[u32]) -> Result<Tensor, Error> {
+        self.rows_of(self.variable(table).as_tensor(), ids)
     }
 
-    fn affine(&self, x: &Tensor, name: &str) -> Result<Tensor, Error> {
+    /// A linear or affine map, whose weight is `[out, in]`, or `[in, out]` in a GPT-2.
+    fn map(&self, x: &Tensor, name: &str) -> Result<Tensor, Error> {
         let weight = self.variable(&format!("{name}.weight")).as_tensor();
-        let bias = self.variable(&format!("{name}.bias")).as_tensor();
-        Ok(x.matmul(&weight.t()?)?.broadcast_add(bias)?)
+        let bias = self.variables.get(&format!("{name}.bias"));
+        // The maps of its heads, which have no bias, lie as everywhere.
+        let is_transposed = bias.is_some()
+            && matches!(&self.config, Config::Decoder(config) if config.variant.is_transposed());
+        let y = if is_transposed { x.matmul(weight)? } else { x.matmul(&weight.t()?)? };
+        match bias {
+            Some(bias) => Ok(y.broadcast_add(bias.as_tensor())?),
+            None => Ok(y),
+        }
     }
 
+    /// A LayerNorm, or an RMSNorm if it has no shift.
     fn norm(&self, x: &Tensor, name: &str, epsilon: f64) -> Result<Tensor, Error> {
-        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-        let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + epsilon)?.sqrt()?;
-        let scaled = centred.broadcast_div(&deviation)?;
-        let weight = self.variable(&format!("{name}.weight")).as_tensor();
-        Ok(scaled.broadcast_mul(weight)?.broadcast_add(self.variable(&format!("{name}.bias")).as_tensor())?)
+        let shift = self.variables.get(&format!("{name}.bias"));
+        let centred = if shift.is_some() { x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)? } else { x.clone() };
+        let size = (centred.sqr()?.mean_keepdim(D::Minus1)? + epsilon)?.sqrt()?;
+        let scale = self.variable(&format!("{name}.weight")).as_tensor();
+        let scaled = centred.broadcast_div(&size)?.broadcast_mul(scale)?;
+        match shift {
+            Some(shift) => Ok(scaled.broadcast_add(shift.as_tensor())?),
+            None => Ok(scaled),
+        }
+    }
+
+    /// `[sequences * longest, heads * size]` as `[sequences, heads, longest, size]`.
+    fn heads(&self, x: &Tensor, sequences: usize, heads: usize) -> Result<Tensor, Error> {
+        let (rows, width) = x.dims2()?;
+        let split = x.reshape((sequences, rows / sequences, heads, width / heads))?;
+        Ok(split.transpose(1, 2)?.contiguous()?)
+    }
+
+    /// Attention of the batch's queries to keys and values `[sequences, heads, longest, size]`: contexts
+    /// `[sequences * longest, heads * size]`.
+    fn attend(
+        &self,
+        [queries, keys, values]: [Tensor; 3],
+        scores: Scores<'_>,
+        batch: &Padded,
+    ) -> Result<Tensor, Error> {
+        let (b, heads, n, size) = queries.dims4()?;
+        let products = (queries.matmul(&keys.transpose(2, 3)?.contiguous()?)? * scores.scale)?;
+        let products = products.broadcast_add(scores.bias)?;
+        let e = products.broadcast_sub(&products.max_keepdim(D::Minus1)?.detach())?.exp()?;
+        let p = e.broadcast_div(&e.sum_keepdim(D::Minus1)?)?;
+        let seen = p.dim(D::Minus1)?;
+        let p = p.reshape((b * heads * n, seen))?;
+        let p = self.drop(p, scores.mask, &batch.attention_rows(heads))?.reshape((b, heads, n, seen))?;
+        let context = p.matmul(&values)?;
+        Ok(context.transpose(1, 2)?.contiguous()?.reshape((b * n, heads * size))?)
     }
 
     /// Dropout with the fused passes' masks. `rows` are rows of the mask's field; padding has none.
-    fn drop(
-        &self,
-        x: Tensor,
-        dropout: Option<Dropout>,
-        site: usize,
-        probability: f64,
-        rows: &[Option<u64>],
-    ) -> Result<Tensor, Error> {
-        let Some(dropout) = dropout.filter(|_| probability > 0.0) else { return Ok(x) };
-        let mask = Mask::new(dropout.site(site), probability as f32);
+    fn drop(&self, x: Tensor, mask: Option<Mask<'_>>, rows: &[Option<u64>]) -> Result<Tensor, Error> {
+        let Some(mask) = mask else { return Ok(x) };
         let width = x.dim(D::Minus1)?;
         let mut multipliers = vec![1.0_f32; rows.len() * width];
         for (row, values) in rows.iter().zip(multipliers.chunks_exact_mut(width)) {
@@ -313,19 +288,18 @@ impl Composite {
     }
 }
 
-/// Whether there is such a form of a family.
-///
-/// # Errors
-/// [`Error::Unsupported`] for a decoder or a T5.
-pub(crate) fn check(config: &Config) -> Result<(), Error> {
-    match config {
-        Config::Bert(_) | Config::Mlp(_) => Ok(()),
-        Config::Decoder(_) | Config::T5(_) => Err(Error::Unsupported {
-            field: "model_type",
-            found: format!("`{}`", config.model_type()),
-            supported: "encoders and perceptrons in candle's operations",
-        }),
-    }
+/// What becomes of the products of queries and keys.
+struct Scores<'a> {
+    scale: f64,
+    /// Added to them.
+    bias: &'a Tensor,
+    /// Drops probabilities.
+    mask: Option<Mask<'a>>,
+}
+
+/// Rows of a mask's field, one after the other.
+fn each_row(n: usize) -> Vec<Option<u64>> {
+    (0..n as u64).map(Some).collect()
 }
 
 /// All values of a tensor, in `f32`, row after row.
@@ -370,62 +344,6 @@ impl Resident {
     pub(crate) fn keep(&mut self, tensor: &Tensor) -> Result<&[f32], Error> {
         self.out = values_of(tensor)?;
         Ok(&self.out)
-    }
-}
-
-/// Sequences padded to the longest.
-struct Padded {
-    n_sequences: usize,
-    longest: usize,
-    words: Vec<u32>,
-    positions: Vec<u32>,
-    segments: Vec<u32>,
-    /// 0 at tokens, hugely negative at padding: added to attention scores.
-    bias: Vec<f32>,
-    /// Packed row of each padded place.
-    rows: Vec<Option<u64>>,
-    /// Padded place of each packed row.
-    places: Vec<u32>,
-}
-
-impl Padded {
-    fn new(tokens: &Tokens<'_>, config: &bert::Config) -> Self {
-        let lengths = tokens.starts.windows(2).map(|span| (span[1] - span[0]) as usize);
-        let (n_sequences, longest) = (tokens.len(), lengths.max().unwrap_or(0));
-        let n = n_sequences * longest;
-        let mut padded = Self {
-            n_sequences,
-            longest,
-            words: vec![config.pad_token_id.min(config.vocab_size as u32 - 1); n],
-            positions: vec![0; n],
-            segments: vec![0; n],
-            bias: vec![-1e9; n],
-            rows: vec![None; n],
-            places: Vec::with_capacity(tokens.ids.len()),
-        };
-        for (sequence, span) in tokens.starts.windows(2).enumerate() {
-            for (position, row) in (span[0]..span[1]).enumerate() {
-                let place = sequence * longest + position;
-                padded.words[place] = tokens.ids[row as usize];
-                padded.segments[place] = tokens.types[row as usize];
-                padded.positions[place] = (position + config.first_position()) as u32;
-                padded.bias[place] = 0.0;
-                padded.rows[place] = Some(u64::from(row));
-                padded.places.push(place as u32);
-            }
-        }
-        padded
-    }
-
-    /// Rows of the field of attention masks, for `[sequences, heads, longest]`.
-    fn attention_rows(&self, heads: usize) -> Vec<Option<u64>> {
-        let mut rows = Vec::with_capacity(self.rows.len() * heads);
-        for sequence in self.rows.chunks_exact(self.longest.max(1)) {
-            for head in 0..heads as u64 {
-                rows.extend(sequence.iter().map(|row| row.map(|row| row * heads as u64 + head)));
-            }
-        }
-        rows
     }
 }
 

@@ -82,6 +82,18 @@ impl Inputs<'_> {
     }
 }
 
+impl Targets<'_> {
+    /// Whether there is nothing to predict.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Classes(labels)
+            | Self::MaskedTokens { labels, .. }
+            | Self::Sequences { ids: labels, .. } => labels.is_empty(),
+        }
+    }
+}
+
 impl<'a> Tokens<'a> {
     /// Number of sequences.
     #[must_use]

@@ -87,13 +87,9 @@ impl Model {
     /// a GPU sums it sums in no fixed order.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device is not here, [`Error::Precision`] if the model's precision is not `f32`,
-    /// [`Error::Unsupported`] for a decoder or a T5, which have fused passes only.
+    /// [`Error::Device`] if the device is not here, [`Error::Precision`] if the model's precision is not `f32`.
     pub fn on(mut self, device: Device) -> Result<Self, Error> {
         self.device = device.open()?;
-        if !self.is_fused() {
-            composite::check(&self.config)?;
-        }
         self.agreeing()
     }
 

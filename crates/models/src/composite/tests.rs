@@ -1,7 +1,9 @@
-//! The fused passes against candle's operations and against finite differences.
+//! The fused passes against candle's operations, in `f64` and in their own precision, and against finite differences.
 
 use super::*;
-use crate::{Workspace, mlp};
+use crate::decoder::Variant;
+use crate::t5::FeedForward;
+use crate::{Tokens, Workspace, bert, decoder, mlp, t5};
 
 /// Sequences of different lengths, with two segments and a masked token in most.
 struct Batch {
@@ -124,6 +126,25 @@ fn check(model: &Model, inputs: &Inputs<'_>, targets: &Targets<'_>, dropout: Opt
         }
     }
 
+    // The same passes in candle's operations, through the model.
+    let unfused = model.clone().on(crate::Device::Candle).unwrap();
+    let mut theirs = vec![1.0; values.len()];
+    let found = unfused
+        .loss_and_gradient(&values, inputs, targets, dropout, SCALE, &mut theirs, &mut workspace)
+        .unwrap();
+    assert!((found.loss_sum / truth - 1.0).abs() < 1e-5, "{found:?} is not {truth}");
+    assert_eq!((found.n, found.correct), (tally.n, tally.correct));
+    let error = theirs.iter().zip(&gradient).map(|(a, b)| a - 1.0 - b).collect::<Vec<f32>>();
+    assert!(norm(&error) < 1e-4 * norm(&gradient).max(1.0), "{} of {}", norm(&error), norm(&gradient));
+    let found = unfused.losses(&values, inputs, targets, &mut workspace).unwrap();
+    assert!((found.loss_sum / evaluated.loss_sum - 1.0).abs() < 1e-5, "{found:?} is not {evaluated:?}");
+    if let Targets::Classes(_) = targets {
+        let theirs = unfused.logits(&values, inputs, &mut workspace).unwrap().to_vec();
+        for (found, expected) in model.logits(&values, inputs, &mut workspace).unwrap().iter().zip(theirs) {
+            assert!((found - expected).abs() < 1e-4, "{found} is not {expected}");
+        }
+    }
+
     // The gradient is added, and a used workspace gives the same bytes as a fresh one.
     let mut twice = gradient.clone();
     model.loss_and_gradient(&values, inputs, targets, dropout, SCALE, &mut twice, &mut workspace).unwrap();
@@ -190,6 +211,124 @@ fn one_layer_and_odd_sizes() {
     let config = bert::Config { num_hidden_layers: 1, hidden_size: 15, num_attention_heads: 3, ..small(0.0) };
     check_bert(config.clone(), Head::MaskedLanguage, None);
     check_bert(config, Head::Classification { labels: 3 }, None);
+}
+
+#[test]
+fn decoders() {
+    let tokens = Tokens { ids: &[1, 5, 6, 1, 7, 8, 9, 3], types: &[0; 8], starts: &[0, 3, 8] };
+    let (rows, labels) = tokens.next();
+    for variant in Variant::ALL {
+        for (head, dropout) in [
+            (Head::CausalLanguage, 0.0),
+            (Head::CausalLanguage, 0.3),
+            (Head::Classification { labels: 2 }, 0.0),
+            (Head::Classification { labels: 2 }, 0.3),
+        ] {
+            let mut config = decoder::Config {
+                vocab_size: 11,
+                hidden_size: 16,
+                num_hidden_layers: 2,
+                num_attention_heads: 2,
+                num_key_value_heads: if variant.shares_keys() { 1 } else { 2 },
+                head_dim: 8,
+                intermediate_size: 32,
+                max_position_embeddings: 6,
+                initializer_range: 0.3,
+                scale_attn_by_inverse_layer_idx: variant == Variant::Gpt2,
+                ..decoder::Config::of(variant)
+            };
+            config.set_dropout(dropout);
+            let model = Model::new(Config::Decoder(config), head).unwrap();
+            let targets = match head {
+                Head::Classification { .. } => Targets::Classes(&[1, 0]),
+                _ => Targets::MaskedTokens { rows: &rows, labels: &labels },
+            };
+            let dropout = (dropout > 0.0).then_some(Dropout { key: 81 });
+            check(&model, &Inputs::Tokens(tokens), &targets, dropout);
+        }
+    }
+}
+
+#[test]
+fn from_sequence_to_sequence() {
+    let tokens = Tokens { ids: &[3, 5, 1, 4, 7, 1, 9, 1], types: &[0; 8], starts: &[0, 3, 8] };
+    let told = Targets::Sequences { ids: &[8, 2, 9, 1, 6, 1], starts: &[0, 4, 6] };
+    for feed_forward in [FeedForward::Relu, FeedForward::GatedGelu] {
+        for (targets, head) in [
+            (told, Head::SequenceToSequence),
+            (Targets::Classes(&[1, 0]), Head::Classification { labels: 2 }),
+        ] {
+            for dropout in [0.0, 0.3] {
+                let mut config = t5::Config {
+                    vocab_size: 11,
+                    d_model: 16,
+                    d_kv: 4,
+                    d_ff: 24,
+                    num_layers: 2,
+                    num_decoder_layers: 3,
+                    num_heads: 3,
+                    relative_attention_num_buckets: 6,
+                    relative_attention_max_distance: 4,
+                    feed_forward,
+                    tie_word_embeddings: feed_forward == FeedForward::Relu,
+                    ..t5::Config::default()
+                };
+                config.set_dropout(dropout);
+                let model = Model::new(Config::T5(config), head).unwrap();
+                let dropout = (dropout > 0.0).then_some(Dropout { key: 82 });
+                check(&model, &Inputs::Tokens(tokens), &targets, dropout);
+            }
+        }
+    }
+}
+
+#[test]
+fn hidden_states_are_those_of_the_fused_passes() {
+    let config = small(0.0);
+    let batch = batch(&config, &[9, 1, 4], 2);
+    let model = Model::new(Config::Bert(config), Head::MaskedLanguage).unwrap();
+    let inputs = Inputs::Tokens(Tokens { ids: &batch.ids, types: &batch.types, starts: &batch.starts });
+    let (values, mut workspace) = (weights(&model), Workspace::default());
+    let expected = model.hidden_states(&values, &inputs, &mut workspace).unwrap().to_vec();
+    let unfused = model.on(crate::Device::Candle).unwrap();
+    let found = unfused.hidden_states(&values, &inputs, &mut workspace).unwrap();
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-4, "{found} is not {expected}");
+    }
+}
+
+/// A workspace that has seen other weights, and another model, computes as a fresh one does.
+#[test]
+fn a_device_gets_the_weights_of_each_pass() {
+    let batch = batch(&small(0.0), &[4, 7], 2);
+    let inputs = Inputs::Tokens(Tokens { ids: &batch.ids, types: &batch.types, starts: &batch.starts });
+    let mut used = Workspace::default();
+    for labels in [2, 3] {
+        let model = Model::new(Config::Bert(small(0.0)), Head::Classification { labels }).unwrap();
+        let model = model.on(crate::Device::Candle).unwrap();
+        for seed in [1, 2, 1] {
+            let values = model.init(seed).values;
+            let fresh = model.logits(&values, &inputs, &mut Workspace::default()).unwrap().to_vec();
+            assert_eq!(model.logits(&values, &inputs, &mut used).unwrap(), fresh);
+        }
+    }
+}
+
+#[test]
+fn a_device_that_is_not_here_or_a_precision_it_lacks_is_an_error() {
+    let model = || Model::new(Config::Bert(small(0.0)), Head::MaskedLanguage).unwrap();
+    let both = [
+        model().with_precision(crate::Precision::Bf16).unwrap().on(crate::Device::Candle).unwrap_err(),
+        model().on(crate::Device::Candle).unwrap().with_precision(crate::Precision::Bf16x3).unwrap_err(),
+    ];
+    for error in both {
+        assert_eq!(error.to_string(), "a model in candle's operations is computed in f32 only");
+    }
+    if !candle_core::utils::metal_is_available() {
+        let error = model().on(crate::Device::Metal(0)).unwrap_err().to_string();
+        assert!(error.starts_with("device `metal:0`: this program was built without it"), "{error}");
+    }
 }
 
 /// A reward model: three pairs of sequences, and which of each is preferred.

@@ -2,6 +2,7 @@
 
 use kernels::cross_entropy;
 
+use super::Config;
 use super::buffers::Buffers;
 use super::forward::Mode;
 use super::layout::Decoder;
@@ -111,21 +112,24 @@ impl Decoder {
         (LOGITS / self.head.outputs).max(32)
     }
 
-    /// The row that stands for each sequence. As transformers has it, a classifier looks at the last token that is not
-    /// padding (at the first if all are), also where the padding is part of the sequence; a language model at the last.
-    ///
-    /// The vector is lent by `buffers`, where it should be put back.
+    /// [`ends`] of these tokens. The vector is lent by `buffers`, where it should be put back.
     fn ends(&self, tokens: &Tokens<'_>, buffers: &mut Buffers) -> Vec<u32> {
-        let padding = self.config.pad_token_id.filter(|_| self.is_classifier);
-        let mut ends = std::mem::take(&mut buffers.ends);
-        ends.clear();
-        ends.extend(tokens.starts.windows(2).map(|span| {
-            let ids = &tokens.ids[span[0] as usize..span[1] as usize];
-            let last = ids.iter().rposition(|&id| Some(id) != padding).unwrap_or(0);
-            span[0] + last as u32
-        }));
-        ends
+        let mut found = std::mem::take(&mut buffers.ends);
+        ends(&self.config, self.is_classifier, tokens, &mut found);
+        found
     }
+}
+
+/// The row that stands for each sequence. As transformers has it, a classifier looks at the last token that is not
+/// padding (at the first if all are), also where the padding is part of the sequence; a language model at the last.
+pub(crate) fn ends(config: &Config, is_classifier: bool, tokens: &Tokens<'_>, ends: &mut Vec<u32>) {
+    let padding = config.pad_token_id.filter(|_| is_classifier);
+    ends.clear();
+    ends.extend(tokens.starts.windows(2).map(|span| {
+        let ids = &tokens.ids[span[0] as usize..span[1] as usize];
+        let last = ids.iter().rposition(|&id| Some(id) != padding).unwrap_or(0);
+        span[0] + last as u32
+    }));
 }
 
 /// The rows that a head looks at.

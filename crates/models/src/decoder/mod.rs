@@ -24,6 +24,7 @@ pub use rotations::Scaling;
 pub use variant::Variant;
 
 pub(crate) use buffers::Buffers;
+pub(crate) use heads::ends;
 pub(crate) use layout::Decoder;
 
 /// Raised whenever the family's results change. It began at 0, so that the sum over the families, which keys hold, was

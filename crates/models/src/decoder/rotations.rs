@@ -75,7 +75,7 @@ impl Scaling {
 
 impl Config {
     /// Frequencies of the planes of a head, in radians per position.
-    pub(super) fn frequencies(&self) -> Vec<f32> {
+    pub(crate) fn frequencies(&self) -> Vec<f32> {
         let plain = rotary::frequencies(self.rope_theta, self.rotated());
         plain.into_iter().map(|frequency| self.rope_scaling.apply(frequency)).collect()
     }

@@ -157,7 +157,7 @@ impl Variant {
     }
 
     /// Whether what a block adds to the stream is normalised, and not what it reads.
-    pub(super) fn normalises_outputs(self) -> bool {
+    pub(crate) fn normalises_outputs(self) -> bool {
         self == Self::Olmo2
     }
 
@@ -167,7 +167,7 @@ impl Variant {
     }
 
     /// Whether heads of queries may share one of keys and values, and heads may be wider than the stream allows.
-    pub(super) fn shares_keys(self) -> bool {
+    pub(crate) fn shares_keys(self) -> bool {
         matches!(self, Self::Llama | Self::Olmo2)
     }
 }

@@ -5,7 +5,7 @@ use kernels::attention::Bias;
 
 /// How distances fall into buckets.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Buckets {
+pub(crate) struct Buckets {
     /// Number of buckets.
     pub(super) count: usize,
     /// Distances from this one on are alike.
@@ -16,7 +16,7 @@ pub(super) struct Buckets {
 
 impl Buckets {
     /// The bucket of a key that is so many places behind its query, before it if negative.
-    fn of(&self, distance: isize) -> usize {
+    pub(crate) fn of(&self, distance: isize) -> usize {
         let size = distance.unsigned_abs();
         let (first, count, size) = match (self.both_ways, distance > 0) {
             (true, false) => (0, self.count / 2, size),

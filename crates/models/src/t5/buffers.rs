@@ -20,12 +20,12 @@ pub(crate) struct Buffers {
 
 /// The decoder's input: targets one place later.
 #[derive(Debug, Default)]
-pub(super) struct Given {
-    pub(super) ids: Vec<u32>,
+pub(crate) struct Given {
+    pub(crate) ids: Vec<u32>,
     /// Its starts where they are not those of the batch.
-    pub(super) starts: Vec<u32>,
+    pub(crate) starts: Vec<u32>,
     /// The row of each sequence that a classifier looks at.
-    pub(super) ends: Vec<u32>,
+    pub(crate) ends: Vec<u32>,
     /// Where the wanted rows of each sequence start among all wanted ones.
     pub(super) query_starts: Vec<u32>,
 }
@@ -140,7 +140,7 @@ impl Packed<'_> {
 
 /// Places where units are dropped. Those of the decoder lie far behind the encoder's.
 #[derive(Clone, Copy)]
-pub(super) struct Sites {
+pub(crate) struct Sites {
     pub(super) dropout: Option<Dropout>,
     pub(super) probability: f64,
     first: usize,
@@ -148,7 +148,7 @@ pub(super) struct Sites {
 
 /// A place in a layer.
 #[derive(Clone, Copy)]
-pub(super) enum Site {
+pub(crate) enum Site {
     Probabilities,
     AttentionOutput,
     CrossProbabilities,
@@ -158,23 +158,23 @@ pub(super) enum Site {
 }
 
 impl Sites {
-    pub(super) fn new(dropout: Option<Dropout>, probability: f64, is_decoder: bool) -> Self {
+    pub(crate) fn new(dropout: Option<Dropout>, probability: f64, is_decoder: bool) -> Self {
         Self { dropout, probability, first: usize::from(is_decoder) << 40 }
     }
 
-    pub(super) fn embeddings(&self) -> Option<Mask<'static>> {
+    pub(crate) fn embeddings(&self) -> Option<Mask<'static>> {
         crate::bert::mask(self.dropout, self.first, self.probability)
     }
 
     /// Behind the final norm.
-    pub(super) fn states(&self) -> Option<Mask<'static>> {
+    pub(crate) fn states(&self) -> Option<Mask<'static>> {
         crate::bert::mask(self.dropout, self.first + 1, self.probability)
     }
 
-    pub(super) fn in_layer(&self, layer: usize, site: Site) -> Option<Mask<'static>> {
+    pub(crate) fn in_layer(&self, layer: usize, site: Site) -> Option<Mask<'static>> {
         crate::bert::mask(self.dropout, self.first + 2 + 6 * layer + site as usize, self.probability)
     }
 }
 
 /// Sites before and behind the classifier's hidden layer.
-pub(super) const CLASSIFIER: [usize; 2] = [2 << 40, 3 << 40];
+pub(crate) const CLASSIFIER: [usize; 2] = [2 << 40, 3 << 40];

@@ -2,6 +2,7 @@
 
 use kernels::{cross_entropy, tanh};
 
+use super::Config;
 use super::buffers::{Buffers, CLASSIFIER, Given, Packed};
 use super::forward::{Extent, Mode};
 use super::layout::{HeadPlaces, T5};
@@ -188,39 +189,10 @@ impl T5 {
         }
     }
 
-    /// What the decoder is given: for each sequence the token that begins one, and then what is to be predicted or, of a
-    /// classifier, what the encoder reads, all but the last token; without targets the first token alone.
-    ///
-    /// The memory is lent by `buffers`, where it should be put back.
+    /// What the decoder is given. The memory is lent by `buffers`, where it should be put back.
     fn given(&self, tokens: &Tokens<'_>, targets: Option<&Targets<'_>>, buffers: &mut Buffers) -> Given {
         let mut given = std::mem::take(&mut buffers.given);
-        let Given { ids, starts, ends, query_starts } = &mut given;
-        for list in [&mut *ids, &mut *starts, &mut *ends, &mut *query_starts] {
-            list.clear();
-        }
-        let Packed { ids: told, starts: told_starts } = match (&self.head, targets) {
-            (HeadPlaces::Classifier { .. }, _) => Packed { ids: tokens.ids, starts: tokens.starts },
-            (_, Some(Targets::Sequences { ids, starts })) => Packed { ids, starts },
-            _ => {
-                starts.extend(0..=tokens.len() as u32);
-                ids.resize(tokens.len(), self.config.decoder_start_token_id);
-                return given;
-            }
-        };
-        starts.extend_from_slice(told_starts);
-        for span in told_starts.windows(2) {
-            let told = &told[span[0] as usize..span[1] as usize];
-            ids.push(self.config.decoder_start_token_id);
-            ids.extend_from_slice(&told[..told.len() - 1]);
-        }
-        if let HeadPlaces::Classifier { .. } = self.head {
-            query_starts.extend(0..=tokens.len() as u32);
-            ends.extend(tokens.starts.windows(2).map(|span| {
-                let told = &told[span[0] as usize..span[1] as usize];
-                let end = told.iter().rposition(|&id| id == self.config.eos_token_id);
-                span[0] + end.expect("the model's check refuses sequences without an end") as u32
-            }));
-        }
+        given.fill(&self.config, matches!(self.head, HeadPlaces::Classifier { .. }), tokens, targets);
         given
     }
 
@@ -231,6 +203,46 @@ impl T5 {
             given: Packed { ids: &given.ids, starts: &given.starts },
             wanted: is_classifier.then_some(&given.ends),
             query_starts: if is_classifier { &given.query_starts } else { &given.starts },
+        }
+    }
+}
+
+impl Given {
+    /// For each sequence the token that begins one, and then what is to be predicted or, of a classifier, what the encoder
+    /// reads, all but the last token; without targets the first token alone.
+    pub(crate) fn fill(
+        &mut self,
+        config: &Config,
+        is_classifier: bool,
+        tokens: &Tokens<'_>,
+        targets: Option<&Targets<'_>>,
+    ) {
+        let Self { ids, starts, ends, query_starts } = self;
+        for list in [&mut *ids, &mut *starts, &mut *ends, &mut *query_starts] {
+            list.clear();
+        }
+        let Packed { ids: told, starts: told_starts } = match targets {
+            _ if is_classifier => Packed { ids: tokens.ids, starts: tokens.starts },
+            Some(Targets::Sequences { ids, starts }) => Packed { ids, starts },
+            _ => {
+                starts.extend(0..=tokens.len() as u32);
+                ids.resize(tokens.len(), config.decoder_start_token_id);
+                return;
+            }
+        };
+        starts.extend_from_slice(told_starts);
+        for span in told_starts.windows(2) {
+            let told = &told[span[0] as usize..span[1] as usize];
+            ids.push(config.decoder_start_token_id);
+            ids.extend_from_slice(&told[..told.len() - 1]);
+        }
+        if is_classifier {
+            query_starts.extend(0..=tokens.len() as u32);
+            ends.extend(tokens.starts.windows(2).map(|span| {
+                let told = &told[span[0] as usize..span[1] as usize];
+                let end = told.iter().rposition(|&id| id == config.eos_token_id);
+                span[0] + end.expect("the model's check refuses sequences without an end") as u32
+            }));
         }
     }
 }

@@ -118,16 +118,23 @@ impl T5 {
 
     /// How a stack's distances fall into buckets.
     pub(super) fn buckets(&self, stack: &Stack) -> Buckets {
-        Buckets {
-            count: self.config.relative_attention_num_buckets,
-            farthest: self.config.relative_attention_max_distance,
-            both_ways: !stack.is_decoder(),
-        }
+        self.config.buckets(stack.is_decoder())
     }
 
     /// What the input of the language head is multiplied by.
     pub(super) fn output_scale(&self) -> f32 {
         if self.config.tie_word_embeddings { (self.config.d_model as f32).powf(-0.5) } else { 1.0 }
+    }
+}
+
+impl Config {
+    /// How distances fall into the buckets of a stack.
+    pub(crate) fn buckets(&self, is_decoder: bool) -> Buckets {
+        Buckets {
+            count: self.relative_attention_num_buckets,
+            farthest: self.relative_attention_max_distance,
+            both_ways: !is_decoder,
+        }
     }
 }
 

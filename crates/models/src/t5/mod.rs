@@ -23,9 +23,9 @@ mod written;
 
 pub use config::{Config, FeedForward};
 
-pub(crate) use buffers::Buffers;
+pub(crate) use buffers::{Buffers, CLASSIFIER, Given, Site, Sites};
 pub(crate) use layout::T5;
-pub(crate) use names::{DISTANCES, current_names, layers, stream_name};
+pub(crate) use names::{DISTANCES, body, current_names, layers, stacks, stream_name};
 
 /// Raised whenever the family's results change. It began at 0, as the decoders' did.
 pub const VERSION: u32 = 0;

@@ -13,13 +13,18 @@ const BODY: &str = "transformer.";
 const ALIASES: [&str; 2] = ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
 
 /// What the table of a model with this head calls the body.
-pub(super) fn body(head: Head) -> &'static str {
+pub(crate) fn body(head: Head) -> &'static str {
     if let Head::Classification { .. } = head { BODY } else { "" }
+}
+
+/// What the encoder and the decoder are called.
+pub(crate) fn stacks(head: Head) -> [String; 2] {
+    ["encoder", "decoder"].map(|stack| format!("{}{stack}", body(head)))
 }
 
 /// What the names of the layers' tensors begin with, in the encoder and in the decoder.
 pub(crate) fn layers(head: Head) -> [String; 2] {
-    ["encoder", "decoder"].map(|stack| format!("{}{stack}.block.", body(head)))
+    stacks(head).map(|stack| format!("{stack}.block."))
 }
 
 /// What the names of the tables of biases by distance end with, which lie among the layers' maps.
