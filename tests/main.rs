@@ -29,6 +29,7 @@ mod browser;
 mod coarser_labels;
 mod command_line;
 mod decoders;
+mod devices;
 mod fetch;
 mod glyphs;
 mod kills;

@@ -76,7 +76,10 @@ impl Failure {
                 learn::Error::Parameter { .. }
                 | learn::Error::TooFewExamples { .. }
                 | learn::Error::Target { .. },
-            ) => ExitStatus::Usage,
+            )
+            | Self::Model(models::Error::Precision { .. } | models::Error::Device { .. }) => {
+                ExitStatus::Usage
+            }
             #[cfg(feature = "fetch")]
             Self::Hub(error) => match error {
                 hub::Error::Name { .. } | hub::Error::Setting { .. } => ExitStatus::Usage,
