@@ -2,7 +2,7 @@
 #
 # A study sets STUDY, LADDER (flags of pretrain), RUNGS, FINETUNING, POINTS, GROUPS (<pretraining seed>.<step>.<arm>),
 # and for each arm FLAGS.<arm> and TASK.<arm>; for each task PREPARE.<task>; and REPORT. SOUP and LINES hold flags of soup
-# and of interpolate; METHODS are methods of soup.
+# and of interpolate, COMPUTE those of every stage that runs models (--device, --precision); METHODS are methods of soup.
 #
 # Ladders that others have trained: FETCH (what `fetch ladder` takes; `$*` is the pretraining seed) and GAUGE (flags of gauge) in
 # the place of LADDER. Data sets of the hub: DATA, and for each DATA.<name> (what `fetch dataset` takes); they are the refs
@@ -22,7 +22,7 @@ REFS := $(STORE)/refs/$(STUDY)
 # those whose recipe is the same find their results.
 RECIPES := $(STORE)/flags/$(STUDY)
 SAID    := $(foreach v,$(sort $(filter FLAGS.% TASK.% PREPARE.% LADDER% CORPUS% DATA% FETCH GAUGE GROUPS RUNGS FINETUNING \
-	METHODS POINTS LINES SOUP REPORT,$(.VARIABLES))),$v = $($v);)
+	METHODS POINTS LINES SOUP COMPUTE REPORT,$(.VARIABLES))),$v = $($v);)
 ifneq ($(SAID),$(if $(wildcard $(RECIPES)),$(file < $(RECIPES))))
 $(shell mkdir -p $(dir $(RECIPES)))
 $(file > $(RECIPES),$(SAID))
@@ -87,12 +87,12 @@ $(REFS)/rungs/%.json: $(BIN)/samebasin-fetch $(RECIPES)
 
 $(REFS)/ladder/%.json: $(BIN)/samebasin-gauge $(RECIPES) $(REFS)/rungs/%.json $(DATA_REFS)
 	@echo "gauge       $*"
-	@$< $(common) --ladder $(call named,rungs) --seed $* $(GAUGE) >/dev/null
+	@$< $(common) --ladder $(call named,rungs) --seed $* $(GAUGE) $(COMPUTE) >/dev/null
 else
 $(REFS)/ladder/%.json: $(BIN)/samebasin-pretrain $(RECIPES) $(CORPUS:%=$(REFS)/corpus/%.json)
 	@echo "pretrain    $*"
 	@$< $(common) $(LADDER) $(addprefix --corpus ,$(call named,corpus)) \
-		--checkpoints $(subst $(space),$(comma),$(strip $(RUNGS))) --seed $* >/dev/null
+		--checkpoints $(subst $(space),$(comma),$(strip $(RUNGS))) --seed $* $(COMPUTE) >/dev/null
 endif
 
 task = $(REFS)/task/$(TASK.$(call part,3)).json
@@ -100,25 +100,25 @@ task = $(REFS)/task/$(TASK.$(call part,3)).json
 $(REFS)/run/%.json: $(BIN)/samebasin-finetune $(RECIPES) $(REFS)/ladder/$$(call part,1).json $$(task)
 	@echo "finetune    $*"
 	@$< $(common) --checkpoint $(call named,ladder):step-$(call part,2) --task $(call named,task) \
-		--seed $(call part,4) $(FLAGS.$(call part,3)) >/dev/null
+		--seed $(call part,4) $(FLAGS.$(call part,3)) $(COMPUTE) >/dev/null
 
 $(REFS)/lines/%.json: $(BIN)/samebasin-interpolate $(RECIPES) $(FINETUNING:%=$(REFS)/run/$$*.%.json) $$(task)
 	@echo "interpolate $*"
-	@$< $(common) --model $(call named,run) --task $(call named,task) --points $(POINTS) $(LINES) >/dev/null
+	@$< $(common) --model $(call named,run) --task $(call named,task) --points $(POINTS) $(LINES) $(COMPUTE) >/dev/null
 
 group = $(call part,1).$(call part,2).$(call part,3)
 
 $(REFS)/soup/%.json: $(BIN)/samebasin-soup $(RECIPES) $$(foreach k,$$(FINETUNING),$(REFS)/run/$$(group).$$k.json) $$(task)
 	@echo "soup        $*"
-	@$< $(common) --model $(call named,run) --task $(call named,task) --method $(call part,4) $(SOUP) >/dev/null
+	@$< $(common) --model $(call named,run) --task $(call named,task) --method $(call part,4) $(SOUP) $(COMPUTE) >/dev/null
 
 $(SOUPS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluate $(RECIPES) $(REFS)/soup/%.json $$(task)
 	@echo "evaluate    $*"
-	@$< $(common) --model $(call named,soup) --task $(call named,task) >/dev/null
+	@$< $(common) --model $(call named,soup) --task $(call named,task) $(COMPUTE) >/dev/null
 
 $(RUNS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluate $(RECIPES) $(REFS)/run/%.json $$(task)
 	@echo "evaluate    $*"
-	@$< $(common) --model $(call named,run) --task $(call named,task) >/dev/null
+	@$< $(common) --model $(call named,run) --task $(call named,task) $(COMPUTE) >/dev/null
 
 $(REFS)/report.json: $(BIN)/samebasin-report $(RECIPES) $(RESULTS:%=$(REFS)/%.json)
 	@$< --store $(STORE) --ref $(STUDY)/report --out $(OUT) $(REPORT) --input $(RESULTS:%=$(STUDY)/%)
