@@ -59,7 +59,10 @@ impl Device {
                 candle_core::Device::new_metal(number)
             }
         };
-        opened.map(Some).map_err(|error| refused(error.to_string()))
+        // With RUST_BACKTRACE candle's errors go on with where they happened.
+        opened
+            .map(Some)
+            .map_err(|error| refused(error.to_string().lines().next().unwrap_or_default().to_owned()))
     }
 }
 
