@@ -329,9 +329,9 @@ impl Resident {
         values: &[f32],
         device: &Device,
     ) -> Result<&Composite, Error> {
-        let is_here = self.values == values
-            && self.composite.as_ref().is_some_and(|here| Arc::ptr_eq(&here.layout, model.layout()));
-        if !is_here {
+        let is_of =
+            |here: &Composite| Arc::ptr_eq(&here.layout, model.layout()) && here.device.same_device(device);
+        if self.values != values || !self.composite.as_ref().is_some_and(is_of) {
             // What was there makes room first.
             self.composite = None;
             self.values = values.to_vec();

@@ -71,7 +71,7 @@ impl Composite {
                 end(&context, names.attention_output, names.attention_norm, site::attention_output(layer))?;
             let after = (&x + branch)?;
             let read = if config.use_parallel_residual { &x } else { &after };
-            let activated = self.activated(config, &begin(read, names.output_norm)?, names.inner, &name)?;
+            let activated = self.activated(config, &begin(read, names.output_norm)?, &name)?;
             x = (after + end(&activated, names.output, names.output_norm, site::output(layer))?)?;
         }
         Ok((self.norm(&x, &format!("{body}.{}", names.final_norm), epsilon)?, batch))
@@ -164,9 +164,9 @@ impl Composite {
         &self,
         config: &Config,
         x: &Tensor,
-        inner: &[&str],
         name: &impl Fn(&str) -> String,
     ) -> Result<Tensor, Error> {
+        let inner = config.variant.names().inner;
         let mapped = self.map(x, &name(inner[0]))?;
         Ok(match config.activation {
             Activation::Gelu => mapped.gelu_erf()?,
