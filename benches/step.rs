@@ -61,7 +61,8 @@ pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize, filter: &str)
                     let name = format!(
                         "{work} H{hidden} L{layers}, {BATCH} x {length}, {threads} thread(s), {pair}"
                     );
-                    if !name.contains(filter) {
+                    let is_f32 = precision == Precision::Bf16x3 && !kernels::matmul::bfloat::splits();
+                    if is_f32 || !name.contains(filter) {
                         continue;
                     }
                     let setup = json!({

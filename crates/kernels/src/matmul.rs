@@ -68,7 +68,7 @@ pub enum Precision {
     #[default]
     F32,
     /// Two numbers of bfloat16 each, `hi + lo`, of whose four products the smallest is left out: relative errors of a
-    /// product are at most `3 * 2^-16` (Henry, Tang and Heinecke 2019).
+    /// product are at most `3 * 2^-16` (Henry, Tang and Heinecke 2019). Nothing is rounded where `f32` is faster.
     Bf16x3,
     /// One number of bfloat16, with eight bits: relative errors of at most `2^-8`.
     Bf16,

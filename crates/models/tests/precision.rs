@@ -40,7 +40,7 @@ fn difference<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
 /// A product's relative error is at most `3 * 2^-16` or `2 * 2^-8` of the sum of its terms' sizes; a few of them lie one
 /// behind the other.
 #[test]
-fn a_lower_precision_is_near_and_is_not_the_same() {
+fn a_lower_precision_is_near_and_is_not_the_same_where_anything_is_rounded() {
     for family in ["bert", "roberta", "distilbert", "gpt2", "gpt_neox", "llama", "olmo2", "t5", "t5_v1_1"] {
         let (logits, gradient) = pass(family, Precision::F32);
         // T5's scores are not divided by the root of a head's width: an error in them counts more.
@@ -49,8 +49,10 @@ fn a_lower_precision_is_near_and_is_not_the_same() {
             let (found, found_gradient) = pass(family, precision);
             let errors = [difference(&found, &logits), difference(&found_gradient, &gradient)];
             println!("{family:<12} {precision:<8?} logits {:.1e}  gradients {:.1e}", errors[0], errors[1]);
+            assert!(errors.iter().all(|&error| error < slack * bound), "{family}, {precision:?}: {errors:?}");
+            let is_rounded = precision == Precision::Bf16 || kernels::matmul::bfloat::splits();
             assert!(
-                errors.iter().all(|&error| error > 0.0 && error < slack * bound),
+                errors.iter().all(|&error| (error > 0.0) == is_rounded),
                 "{family}, {precision:?}: {errors:?}"
             );
         }
