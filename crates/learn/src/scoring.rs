@@ -87,21 +87,15 @@ fn shortest_first(starts: &[u32]) -> Vec<u32> {
     order
 }
 
-/// Neighbours in `order` that share a pass: at least one, and no more tokens than a tile holds. Few examples make two
-/// passes all the same, so that two threads have one each.
+/// Neighbours in `order` that share a pass: at least one, and no more tokens than a tile holds.
 fn tiles<'o>(order: &'o [u32], starts: &[u32]) -> Vec<&'o [u32]> {
-    let length = |row: u32| (starts[row as usize + 1] - starts[row as usize]) as usize;
-    let longest = order.last().map_or(0, |&row| length(row));
-    // The first half takes in the example that lies across the middle.
-    let half = order.iter().map(|&row| length(row)).sum::<usize>().div_ceil(2);
-    let most = TILE_TOKENS.min(half + longest.saturating_sub(1));
     let mut tiles = Vec::new();
     let mut rest = order;
     while !rest.is_empty() {
         let mut tokens = 0;
         let fits = rest.iter().take_while(|&&row| {
-            tokens += length(row);
-            tokens <= most
+            tokens += (starts[row as usize + 1] - starts[row as usize]) as usize;
+            tokens <= TILE_TOKENS
         });
         let (tile, others) = rest.split_at(fits.count().max(1));
         tiles.push(tile);
@@ -181,32 +175,4 @@ pub fn sequence_tally(model: &Model, values: &[f32], pairs: &SequencePairs) -> R
         first = last;
     }
     Ok(total)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sizes(lengths: &[u32]) -> Vec<Vec<u32>> {
-        let starts: Vec<u32> = (0..=lengths.len()).map(|n| lengths[..n].iter().sum()).collect();
-        let order = shortest_first(&starts);
-        tiles(&order, &starts)
-            .iter()
-            .map(|tile| tile.iter().map(|&row| lengths[row as usize]).collect())
-            .collect()
-    }
-
-    #[test]
-    fn few_examples_make_two_passes() {
-        assert_eq!(sizes(&[4, 3, 3]), [vec![3, 3], vec![4]]);
-        assert_eq!(sizes(&[16; 4]), [vec![16; 2], vec![16; 2]]);
-        assert_eq!(sizes(&[5]), [vec![5]]);
-        assert_eq!(sizes(&[]), [[0; 0]; 0]);
-    }
-
-    #[test]
-    fn passes_hold_what_fits_and_one_example_at_least() {
-        assert_eq!(sizes(&[512; 5]), [vec![512; 2], vec![512; 2], vec![512]]);
-        assert_eq!(sizes(&[3000, 1000, 24]), [vec![24, 1000], vec![3000]]);
-    }
 }
