@@ -171,8 +171,8 @@ mod tests {
     fn deeper_and_wider_than_a_panel() {
         for (turned_a, turned_b) in [(false, false), (true, false), (false, true)] {
             check(14, 771, 33, turned_a, turned_b, Into::Overwrite);
-            check(3, 7, 3109, turned_a, turned_b, Into::Add);
-            check(125, 40, 35, turned_a, turned_b, Into::Add);
+            check(3, 7, 405, turned_a, turned_b, Into::Add);
+            check(1541, 40, 35, turned_a, turned_b, Into::Add);
         }
     }
 

@@ -7,10 +7,10 @@ use super::super::{Into, Matrix, Precision};
 
 /// Inner dimension at a time: with fewer the sums go to memory and back more often.
 const DEPTH: usize = 768;
-/// Columns of `B` that are packed at a time, in all parts: 4.5 MiB, from which one panel after the other streams. With fewer
-/// `A` is packed more often.
+/// Columns of `B` that are packed at a time, in all parts: 576 KiB, which stay in a second-level cache while all rows of `A` pass.
 const WIDTH: usize = 384;
-/// Rows of `A` that are packed at a time, in all parts: they stay in a second-level cache.
+/// Rows of `A` that are packed at a time, in all parts: so many that they are packed once. They come back from the last-level
+/// cache for every block of `B`, a tile of them at a time.
 const HEIGHT: usize = 1536;
 /// Pairs of the inner dimension that are packed at a time: zeros follow the last one up to their next multiple.
 const GROUP: usize = 16;
@@ -396,6 +396,7 @@ unsafe fn pack_b(
                 for pair in (0..pairs_in_all).step_by(GROUP) {
                     let (mut whole, mut rests) = ([_mm512_setzero_si512(); 16], [_mm512_setzero_si512(); 16]);
                     for j in 0..count {
+                        // Sixteen streams are more than the processor follows by itself.
                         let ahead = x.wrapping_add(j * b.column_stride + 2 * pair + 64);
                         _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
                         _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(16).cast());
