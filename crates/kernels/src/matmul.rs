@@ -5,7 +5,10 @@
 //! and those of rounded inputs on tiles of their own.
 
 pub mod bfloat;
+mod shared;
 mod tile;
+
+pub use shared::shared;
 
 /// A matrix somewhere in a slice.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,11 @@ impl<'a> Matrix<'a> {
         assert!(stride >= columns, "rows of {columns} overlap at stride {stride}");
         assert!(rows == 0 || values.len() >= (rows - 1) * stride + columns, "slice too short for the matrix");
         Self { values, rows, columns, row_stride: stride, column_stride: 1 }
+    }
+
+    /// So many rows from `first` on.
+    fn rows_from(self, first: usize, count: usize) -> Self {
+        Self { values: &self.values[first * self.row_stride..], rows: count, ..self }
     }
 
     /// The transpose, without moving anything.
@@ -77,7 +85,7 @@ pub enum Precision {
 /// `c = a b` or `c += a b` of inputs rounded as `precision` says; the rows of `c` begin `c_stride` values apart.
 ///
 /// # Panics
-/// As [`product`].
+/// If the shapes do not fit together or `c` is too short.
 pub fn product_in(
     precision: Precision,
     c: &mut [f32],
@@ -86,29 +94,30 @@ pub fn product_in(
     b: Matrix<'_>,
     into: Into,
 ) {
-    match precision {
-        Precision::F32 => product(c, c_stride, a, b, into),
-        Precision::Bf16x3 | Precision::Bf16 => {
-            if check(c, c_stride, a, b) {
-                bfloat::product(precision, c, c_stride, a, b, into);
-            }
-        }
+    if !check(c, c_stride, a, b) {
+        return;
+    }
+    match bfloat::Unit::of(precision, a, b) {
+        Some(bfloat::Unit::Rounding) => bfloat::product_of_rounded(c, c_stride, a, b, into),
+        #[cfg(target_arch = "x86_64")]
+        Some(bfloat::Unit::Packed(unit)) => shared::in_parts(c, c_stride, a, b, |c, a, b| {
+            // SAFETY: `check` found the place of the whole, the unit is there, and no other part has these rows and columns.
+            unsafe { bfloat::product(unit, precision, c, c_stride, a, b, into) }
+        }),
+        None if is_small(a.rows, a.columns, b.columns) => tile::product(c, c_stride, a, b, into),
+        None => shared::in_parts(c, c_stride, a, b, |c, a, b| {
+            // SAFETY: as above.
+            unsafe { large(c, c_stride, a, b, into) }
+        }),
     }
 }
 
 /// `c = a b` or `c += a b`; the rows of `c` begin `c_stride` values apart.
 ///
 /// # Panics
-/// If the shapes do not fit together or `c` is too short.
+/// As [`product_in`].
 pub fn product(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, into: Into) {
-    if !check(c, c_stride, a, b) {
-        return;
-    }
-    if is_small(a.rows, a.columns, b.columns) {
-        tile::product(c, c_stride, a, b, into);
-    } else {
-        large(c, c_stride, a, b, into);
-    }
+    product_in(Precision::F32, c, c_stride, a, b, into);
 }
 
 /// Whether there is anything to compute. Panics if the shapes do not fit together or `c` is too short.
@@ -129,16 +138,19 @@ fn is_small(m: usize, k: usize, n: usize) -> bool {
     crate::lanes::has_avx2() && m * k * n < limit
 }
 
-fn large(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, into: Into) {
+/// By the `gemm` crate.
+///
+/// # Safety
+/// `c` must have room for `a.rows` rows of `b.columns` values that are in use nowhere else.
+unsafe fn large(c: *mut f32, c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, into: Into) {
     let (m, k, n) = (a.rows, a.columns, b.columns);
-    // SAFETY: `Matrix` holds slices that reach to their last row and column, `product` checked the same of `c`, and
-    // `c` is borrowed mutably, so that it is neither `a` nor `b`.
+    // SAFETY: `Matrix` holds slices that reach to their last row and column; the caller vouches for `c`.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            c.as_mut_ptr(),
+            c,
             1,
             c_stride as isize,
             into == Into::Add,
@@ -184,6 +196,12 @@ pub(super) mod tests {
         fn narrow(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, into: Into) = product_body
     }
 
+    fn by_gemm(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, into: Into) {
+        assert_eq!(c.len(), a.rows * c_stride);
+        // SAFETY: `c` is as long as it must be.
+        unsafe { large(c.as_mut_ptr(), c_stride, a, b, into) }
+    }
+
     /// All implementations against the sum of products in `f64`: 2e-6 of the largest entry.
     fn check(m: usize, k: usize, n: usize, turned_a: bool, turned_b: bool, into: Into) {
         let (left, right) = (normals(1, "a", m * k, 1.0), normals(2, "b", k * n, 1.0));
@@ -191,7 +209,7 @@ pub(super) mod tests {
         let a = if turned_a { Matrix::new(&left, k, m).transposed() } else { Matrix::new(&left, m, k) };
         let b = if turned_b { Matrix::new(&right, n, k).transposed() } else { Matrix::new(&right, k, n) };
         let truth = naive(&old, a, b, into);
-        let [wide, half, ..] = [tile::product, narrow, large, product_body::<f32>].map(|run| {
+        let [wide, half, ..] = [tile::product, narrow, by_gemm, product_body::<f32>].map(|run| {
             let mut c = old.clone();
             run(&mut c, n, a, b, into);
             assert_close(&c, &truth, 2e-6);

@@ -16,7 +16,7 @@ const SHARD_ROWS: usize = 1024;
 ///
 /// A batch is cut into shards whose number depends on the batch alone. Each shard is one thread's work in its own
 /// workspace, and their gradients are added in shard order: there are no barriers inside, and one thread or
-/// sixteen give the same bytes.
+/// sixteen give the same bytes. A shard that is left alone shares its products among the threads.
 pub struct Trainer<'a> {
     model: &'a Model,
     pool: Option<&'a rayon::ThreadPool>,
@@ -36,7 +36,7 @@ struct Lane {
 type Share<'a> = ((&'a mut Lane, &'a std::ops::Range<usize>), Option<&'a mut [f32]>);
 
 impl<'a> Trainer<'a> {
-    /// A trainer for `model`; `pool` is used where a batch has several shards.
+    /// A trainer for `model` on the threads of `pool`.
     #[must_use]
     pub fn new(model: &'a Model, pool: Option<&'a rayon::ThreadPool>) -> Self {
         let pool = pool.filter(|_| model.is_fused());
@@ -79,6 +79,7 @@ impl<'a> Trainer<'a> {
                 targets[0] = Some(&mut *gradient);
             }
             let work = |(index, ((lane, shard), target)): (usize, Share<'_>)| {
+                let _denormals = kernels::denormals::Guard::new();
                 let part = view.part(shard.clone());
                 let dropout = dropout_key.map(|key| Dropout { key: shard_key(key, wave * threads + index) });
                 let (inputs, labels) = (part.inputs(), part.targets());
@@ -97,7 +98,10 @@ impl<'a> Trainer<'a> {
                     let lanes = self.lanes.par_iter_mut();
                     pool.install(|| lanes.zip(shards).zip(targets).enumerate().for_each(work));
                 }
-                _ => self.lanes.iter_mut().zip(shards).zip(targets).enumerate().for_each(work),
+                Some(pool) => kernels::matmul::shared(pool, || {
+                    self.lanes.iter_mut().zip(shards).zip(targets).enumerate().for_each(work);
+                }),
+                None => self.lanes.iter_mut().zip(shards).zip(targets).enumerate().for_each(work),
             }
             for (index, lane) in self.lanes[..shards.len()].iter_mut().enumerate() {
                 total += std::mem::replace(&mut lane.tally, Ok(Tally::default()))?;

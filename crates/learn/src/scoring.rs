@@ -23,7 +23,8 @@ pub struct Scorer<'p> {
 }
 
 impl<'p> Scorer<'p> {
-    /// A scorer that takes several passes side by side where there are threads for them. Same bytes.
+    /// A scorer that takes several passes side by side where there are threads for them, and shares the products of a single
+    /// one among them. Same bytes.
     #[must_use]
     pub fn on(pool: Option<&'p ThreadPool>) -> Self {
         Self { pool, ..Self::default() }
@@ -59,6 +60,9 @@ impl<'p> Scorer<'p> {
                     None => {
                         tiles.iter().map(|rows| of_tile(&mut self.workspace, rows)).collect::<Result<_, _>>()
                     }
+                    Some(pool) if tiles.len() == 1 => kernels::matmul::shared(pool, || {
+                        of_tile(&mut self.workspace, &tiles[0]).map(|logits| vec![logits])
+                    }),
                     Some(pool) => pool.install(|| {
                         tiles.par_iter().map_init(Workspace::default, of_tile).collect::<Result<_, _>>()
                     }),
@@ -175,4 +179,22 @@ pub fn sequence_tally(model: &Model, values: &[f32], pairs: &SequencePairs) -> R
         first = last;
     }
     Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_hold_what_fits_and_one_example_at_least() {
+        let sizes = |lengths: &[u32]| -> Vec<Vec<u32>> {
+            let starts: Vec<u32> = (0..=lengths.len()).map(|n| lengths[..n].iter().sum()).collect();
+            let order = shortest_first(&starts);
+            let length = |&row: &u32| lengths[row as usize];
+            tiles(&order, &starts).iter().map(|tile| tile.iter().map(length).collect()).collect()
+        };
+        assert_eq!(sizes(&[512; 5]), [vec![512; 2], vec![512; 2], vec![512]]);
+        assert_eq!(sizes(&[3000, 1000, 24]), [vec![24, 1000], vec![3000]]);
+        assert_eq!(sizes(&[]), [[0; 0]; 0]);
+    }
 }

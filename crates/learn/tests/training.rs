@@ -3,8 +3,8 @@
 use learn::{
     AdamW, Error, Recipe, Schedule, Scope, Scorer, State, Trainer, masked_tally, sequence_tally, train,
 };
-use models::{Config, Head, Inputs, Model, Targets, Tokens, Workspace, bert, t5};
-use tasks::{Batch, Encoded, SequencePairs, Source, roles};
+use models::{Config, Head, Inputs, Model, Precision, Targets, Tokens, Workspace, bert, mlp, t5};
+use tasks::{Batch, Encoded, LabelledBatch, SequencePairs, Source, roles};
 
 fn model(dropout: f64) -> Model {
     let config = bert::Config {
@@ -258,5 +258,67 @@ fn scores_belong_to_their_examples() {
             let (alone, together) = (few[2 * i + label], logits[2 * row as usize + label]);
             assert!((alone - together).abs() <= 1e-5 * together.abs().max(1.0), "{alone} is not {together}");
         }
+    }
+}
+
+/// A classifier whose products are worth several threads, and a batch of one shard.
+fn wide(precision: Precision) -> (Model, LabelledBatch) {
+    let config = bert::Config {
+        vocab_size: 97,
+        hidden_size: 128,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        intermediate_size: 512,
+        max_position_embeddings: 32,
+        hidden_dropout_prob: 0.1,
+        attention_probs_dropout_prob: 0.1,
+        ..bert::Config::default()
+    };
+    let model = Model::new(Config::Bert(config), Head::Classification { labels: 2 }).unwrap();
+    let ids = (0..20 * 32).map(|at| 1 + at * 7 % 96).collect();
+    let starts = (0..=20).map(|sequence| 32 * sequence).collect();
+    let inputs = Encoded::Tokens { ids, types: vec![0; 20 * 32], starts };
+    let labels = (0..20).map(|sequence| sequence % 2).collect();
+    (model.with_precision(precision).unwrap(), LabelledBatch { inputs, labels })
+}
+
+#[test]
+fn a_pass_that_is_left_alone_shares_its_products_and_keeps_its_bytes() {
+    for precision in [Precision::F32, Precision::Bf16x3, Precision::Bf16] {
+        let (model, batch) = wide(precision);
+        let values = model.init(3).values;
+        let pass = |pool: Option<&rayon::ThreadPool>| {
+            let logits = Scorer::on(pool).logits(&model, &values, &batch.inputs).unwrap();
+            let mut gradient = vec![0.0; values.len()];
+            let batch = Batch::Labelled(batch.clone());
+            Trainer::new(&model, pool).gradient(&values, &batch, Some(5), &mut gradient).unwrap();
+            logits.iter().chain(&gradient).map(|value| value.to_bits()).collect::<Vec<u32>>()
+        };
+        let alone = pass(None);
+        for threads in [1, 2, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert!(pass(Some(&pool)) == alone, "{precision:?}, {threads} threads");
+        }
+    }
+}
+
+/// Denormals are zeros on the calling thread and must be on others, where arithmetic on them is as slow.
+#[test]
+fn denormals_are_off_on_every_thread() {
+    let config = mlp::Config { input_size: 4, hidden_sizes: vec![16] };
+    let model = Model::new(Config::Mlp(config), Head::Classification { labels: 2 }).unwrap();
+    let values = model.init(3).values;
+    let inputs = Encoded::Dense { values: vec![1e-36; 4 * 3_000], width: 4 };
+    let labels = (0..3_000).map(|row| u32::from(row % 3 == 0)).collect();
+    let batch = Batch::Labelled(LabelledBatch { inputs, labels });
+    let gradient = |pool: Option<&rayon::ThreadPool>| {
+        let mut gradient = vec![0.0; values.len()];
+        Trainer::new(&model, pool).gradient(&values, &batch, None, &mut gradient).unwrap();
+        gradient
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    for gradient in [gradient(None), gradient(Some(&pool))] {
+        assert!(gradient.iter().any(|value| *value != 0.0));
+        assert!(!gradient.iter().any(|value| value.is_subnormal()));
     }
 }

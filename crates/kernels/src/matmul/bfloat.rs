@@ -20,34 +20,67 @@ use super::{Into, Matrix, Precision};
 /// Raised whenever a product in a lower precision than `f32` changes.
 pub const VERSION: u32 = 4;
 
-/// `c = a b` or `c += a b`, of checked shapes.
-pub(super) fn product(
+/// What multiplies rounded numbers.
+#[derive(Clone, Copy)]
+pub(super) enum Unit {
+    /// Instructions that take packed panels.
+    #[cfg(target_arch = "x86_64")]
+    Packed(Packed),
+    /// None: they are rounded first and multiplied in `f32`.
+    Rounding,
+}
+
+/// Instructions that take packed panels.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(super) enum Packed {
+    /// Those of AVX-512.
+    Vectors,
+    /// Those of AMX.
+    Registers,
+}
+
+impl Unit {
+    /// The one for a product, or none where nothing is rounded.
+    pub(super) fn of(precision: Precision, a: Matrix<'_>, b: Matrix<'_>) -> Option<Self> {
+        if precision == Precision::F32 {
+            return None;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if vectors::are_here() {
+            if fills_registers(a, b) && amx::Registers::new().is_some() {
+                return Some(Self::Packed(Packed::Registers));
+            }
+            return (precision == Precision::Bf16).then_some(Self::Packed(Packed::Vectors));
+        }
+        (precision == Precision::Bf16).then_some(Self::Rounding)
+    }
+}
+
+/// `c = a b` or `c += a b`.
+///
+/// # Safety
+/// [`Unit::of`] must have found the unit, and `c` must have room for `a.rows` rows of `b.columns` values that are in use nowhere
+/// else.
+#[cfg(target_arch = "x86_64")]
+pub(super) unsafe fn product(
+    unit: Packed,
     precision: Precision,
-    c: &mut [f32],
+    c: *mut f32,
     c_stride: usize,
     a: Matrix<'_>,
     b: Matrix<'_>,
     into: Into,
 ) {
-    #[cfg(target_arch = "x86_64")]
-    if vectors::are_here() {
-        let registers = fills_registers(a, b).then(amx::Registers::new).flatten();
-        match (registers, precision) {
-            (Some(registers), _) => {
-                let tile = amx::Matrix(registers);
-                // SAFETY: the features were detected, and the caller checked the shapes.
-                return unsafe { packed::product(tile, precision, c, c_stride, a, b, into) };
+    // SAFETY: the caller's.
+    unsafe {
+        match unit {
+            Packed::Registers => {
+                let registers = amx::Registers::new().expect("those that `Unit::of` found");
+                packed::product(amx::Matrix(registers), precision, c, c_stride, a, b, into);
             }
-            (None, Precision::Bf16) => {
-                // SAFETY: as above.
-                return unsafe { packed::product(vectors::Vectors, precision, c, c_stride, a, b, into) };
-            }
-            (None, _) => {}
+            Packed::Vectors => packed::product(vectors::Vectors, precision, c, c_stride, a, b, into),
         }
-    }
-    match precision {
-        Precision::Bf16 => portable(c, c_stride, a, b, into),
-        Precision::Bf16x3 | Precision::F32 => super::product(c, c_stride, a, b, into),
     }
 }
 
@@ -78,7 +111,7 @@ fn rounded(x: f32) -> f32 {
 }
 
 /// The product of rounded inputs in `f32`.
-fn portable(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, into: Into) {
+pub(super) fn product_of_rounded(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, into: Into) {
     let near = |matrix: Matrix<'_>| matrix.values.iter().copied().map(rounded).collect::<Vec<f32>>();
     let (near_a, near_b) = (near(a), near(b));
     super::product(c, c_stride, Matrix { values: &near_a, ..a }, Matrix { values: &near_b, ..b }, into);
@@ -87,6 +120,7 @@ fn portable(c: &mut [f32], c_stride: usize, a: Matrix<'_>, b: Matrix<'_>, into: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matmul::product_in;
     use crate::matmul::tests::naive;
     use crate::reference::normals;
     use proptest::prelude::*;
@@ -102,20 +136,22 @@ mod tests {
 
     /// Every implementation of both precisions that this processor has.
     fn implementations() -> Vec<Product> {
-        let mut all: Vec<Product> = vec![product];
+        let mut all: Vec<Product> = vec![product_in];
         #[cfg(target_arch = "x86_64")]
         if vectors::are_here() {
             use packed::product;
-            // SAFETY: the features were detected, and `check` passes products that fit together.
+            // SAFETY: the features were detected, and `check` passes products that fit together and their place.
             unsafe {
-                all.push(|p, c, stride, a, b, into| product(vectors::Vectors, p, c, stride, a, b, into));
                 all.push(|p, c, stride, a, b, into| {
-                    product(amx::Matrix(amx::InMemory::new()), p, c, stride, a, b, into);
+                    product(vectors::Vectors, p, c.as_mut_ptr(), stride, a, b, into);
+                });
+                all.push(|p, c, stride, a, b, into| {
+                    product(amx::Matrix(amx::InMemory::new()), p, c.as_mut_ptr(), stride, a, b, into);
                 });
                 if amx::Registers::new().is_some() {
                     all.push(|p, c, stride, a, b, into| {
                         let registers = amx::Registers::new().expect("those of a line above");
-                        product(amx::Matrix(registers), p, c, stride, a, b, into);
+                        product(amx::Matrix(registers), p, c.as_mut_ptr(), stride, a, b, into);
                     });
                 }
             }
@@ -143,7 +179,7 @@ mod tests {
             let scale = naive(&sizes(&old), a(&left_sizes), b(&right_sizes), into);
             let mut all = implementations();
             if is_one {
-                all.push(|_, c, stride, a, b, into| portable(c, stride, a, b, into));
+                all.push(|_, c, stride, a, b, into| product_of_rounded(c, stride, a, b, into));
             }
             for run in all {
                 let mut c = old.clone();
@@ -182,10 +218,10 @@ mod tests {
         for precision in [Precision::Bf16, Precision::Bf16x3] {
             let mut c = [7.0; 5];
             let (a, b) = (Matrix::strided(&a, 2, 2, 3), Matrix::strided(&b, 2, 2, 4));
-            product(precision, &mut c, 3, a, b, Into::Overwrite);
+            product_in(precision, &mut c, 3, a, b, Into::Overwrite);
             assert_eq!(c, [1.0, 2.0, 7.0, 3.0, 4.0]);
             let mut c = [7.0; 4];
-            product(precision, &mut c, 2, Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 2), Into::Overwrite);
+            product_in(precision, &mut c, 2, Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 2), Into::Overwrite);
             assert_eq!(c, [0.0; 4]);
         }
     }

@@ -93,12 +93,13 @@ thread_local! {
 /// `c = a b` or `c += a b`, by this tile.
 ///
 /// # Safety
-/// The processor must have the features, those of the tile too, and [`super::super::product`] must have checked the shapes.
+/// The processor must have the features, those of the tile too, and `c` must have room for `a.rows` rows of `b.columns` values
+/// that are in use nowhere else.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) unsafe fn product<T: Tile>(
     mut tile: T,
     precision: Precision,
-    c: &mut [f32],
+    c: *mut f32,
     c_stride: usize,
     a: Matrix<'_>,
     b: Matrix<'_>,
@@ -107,7 +108,8 @@ pub(super) unsafe fn product<T: Tile>(
     let (m, k, n) = (a.rows, a.columns, b.columns);
     if k == 0 && into == Into::Overwrite {
         for row in 0..m {
-            c[row * c_stride..][..n].fill(0.0);
+            // SAFETY: a row of `c`.
+            unsafe { c.add(row * c_stride).write_bytes(0, n) };
         }
     }
     let parts = if precision == Precision::Bf16x3 { 2 } else { 1 };
@@ -142,7 +144,7 @@ pub(super) unsafe fn product<T: Tile>(
                             let at = (first_row + row) * c_stride + first_column + column;
                             let place = Place {
                                 // SAFETY: row and column lie in `c`.
-                                c: unsafe { c.as_mut_ptr().add(at) },
+                                c: unsafe { c.add(at) },
                                 stride: c_stride,
                                 rows: T::ROWS.min(rows - row),
                                 columns: COLUMNS.min(columns - column),
