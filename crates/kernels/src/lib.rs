@@ -1,7 +1,8 @@
 //! Fused forward and backward operations on flat `f32` buffers.
 //!
-//! Everything is row-major and single-threaded: a result depends on the arguments and on the instruction set, never
-//! on how many threads there are. AVX2 with FMA is chosen when the program runs on it, and portable code otherwise.
+//! Everything is row-major and single-threaded, but for large products of a pass that has a pool to itself
+//! ([`matmul::shared`]): a result depends on the arguments and on the instruction set, never on how many threads there are.
+//! AVX2 with FMA is chosen when the program runs on it, and portable code otherwise.
 //!
 //! Backward functions *accumulate* into the gradients of parameters and *overwrite* the gradients of activations.
 //! Wrong lengths are the caller's bug and panic; models check what comes from outside.

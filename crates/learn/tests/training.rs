@@ -265,10 +265,10 @@ fn scores_belong_to_their_examples() {
 fn wide(precision: Precision) -> (Model, LabelledBatch) {
     let config = bert::Config {
         vocab_size: 97,
-        hidden_size: 128,
+        hidden_size: 256,
         num_hidden_layers: 2,
         num_attention_heads: 4,
-        intermediate_size: 512,
+        intermediate_size: 1024,
         max_position_embeddings: 32,
         hidden_dropout_prob: 0.1,
         attention_probs_dropout_prob: 0.1,
