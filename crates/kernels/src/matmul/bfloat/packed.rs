@@ -276,6 +276,10 @@ unsafe fn pack_rows(to: &mut [u32], part: usize, parts: usize, a: Matrix<'_>, fr
             // SAFETY: the caller vouches for the block and for the room; pairs beyond the depth are not read.
             unsafe {
                 let x = a.values.as_ptr().add(row * a.row_stride + from + column);
+                // The processor looks ahead in a row, not to the next one.
+                let ahead = x.wrapping_add(a.row_stride);
+                _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(16).cast());
                 let x = neighbours(x, depth - column);
                 let to = to.as_mut_ptr().add(row * ROW_STRIDE + column / 2);
                 _mm512_storeu_si512(to.cast(), pairs(x));
