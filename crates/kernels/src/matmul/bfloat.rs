@@ -48,7 +48,7 @@ impl Unit {
         }
         #[cfg(target_arch = "x86_64")]
         if vectors::are_here() {
-            if fills_registers(a, b) && amx::Registers::new().is_some() {
+            if fills_registers(a, b) && amx::are_here() {
                 return Some(Self::Packed(Packed::Registers));
             }
             return (precision == Precision::Bf16).then_some(Self::Packed(Packed::Vectors));
@@ -88,7 +88,7 @@ pub(super) unsafe fn product(
 #[must_use]
 pub fn splits() -> bool {
     #[cfg(target_arch = "x86_64")]
-    let has_registers = vectors::are_here() && amx::Registers::new().is_some();
+    let has_registers = vectors::are_here() && amx::are_here();
     #[cfg(not(target_arch = "x86_64"))]
     let has_registers = false;
     has_registers
@@ -148,7 +148,7 @@ mod tests {
                 all.push(|p, c, stride, a, b, into| {
                     product(amx::Matrix(amx::InMemory::new()), p, c.as_mut_ptr(), stride, a, b, into);
                 });
-                if amx::Registers::new().is_some() {
+                if amx::are_here() {
                     all.push(|p, c, stride, a, b, into| {
                         let registers = amx::Registers::new().expect("those of a line above");
                         product(amx::Matrix(registers), p, c.as_mut_ptr(), stride, a, b, into);

@@ -88,22 +88,26 @@ impl Composite {
         let (rows, size) = (x.dim(0)?, config.head_dim);
         let widths = [config.num_attention_heads, config.num_key_value_heads, config.num_key_value_heads]
             .map(|heads| heads * size);
-        let part = |index: usize| match names.projections {
-            [fused] if config.variant == Variant::GptNeoX => {
-                let packed =
-                    self.map(x, &name(fused))?.reshape((rows, config.num_attention_heads, 3, size))?;
-                Ok(packed.narrow(2, index, 1)?.reshape((rows, widths[index]))?)
+        let fused = match names.projections {
+            [fused] => Some(self.map(x, &name(fused))?),
+            _ => None,
+        };
+        let part = |index: usize| match &fused {
+            Some(packed) if config.variant == Variant::GptNeoX => {
+                let by_head = packed.reshape((rows, config.num_attention_heads, 3, size))?;
+                Ok(by_head.narrow(2, index, 1)?.reshape((rows, widths[index]))?)
             }
-            [fused] => {
+            Some(packed) => {
                 let from = widths[..index].iter().sum();
-                Ok(self.map(x, &name(fused))?.narrow(1, from, widths[index])?.contiguous()?)
+                Ok(packed.narrow(1, from, widths[index])?.contiguous()?)
             }
-            parts => match names.projection_norms {
-                Some(norms) if index < 2 => {
-                    self.norm(&self.map(x, &name(parts[index]))?, &name(norms[index]), config.norm_eps)
+            None => {
+                let projected = self.map(x, &name(names.projections[index]))?;
+                match names.projection_norms {
+                    Some(norms) if index < 2 => self.norm(&projected, &name(norms[index]), config.norm_eps),
+                    _ => Ok(projected),
                 }
-                _ => self.map(x, &name(parts[index])),
-            },
+            }
         };
         Ok([part(0)?, part(1)?, part(2)?])
     }

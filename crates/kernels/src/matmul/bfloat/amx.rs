@@ -116,11 +116,16 @@ struct Shape {
     rows: [u8; 16],
 }
 
+/// Whether there are registers, and the operating system grants their use.
+pub(super) fn are_here() -> bool {
+    static ARE_HERE: OnceLock<bool> = OnceLock::new();
+    *ARE_HERE.get_or_init(|| are_supported() && are_granted())
+}
+
 impl Registers {
-    /// `None` where there are none, or the operating system does not grant their use.
+    /// Shapes this thread's registers; `None` where none [`are_here`].
     pub(super) fn new() -> Option<Self> {
-        static ARE_HERE: OnceLock<bool> = OnceLock::new();
-        if !*ARE_HERE.get_or_init(|| are_supported() && are_granted()) {
+        if !are_here() {
             return None;
         }
         let first_eight = |i: usize| i < 8;
