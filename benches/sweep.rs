@@ -39,7 +39,7 @@ pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize) -> Result<(),
     let lengths = lengths()?;
     let mean = lengths.iter().sum::<usize>() as f64 / lengths.len() as f64;
     for (hidden, layers, heads) in [(128, 2, 2), (256, 4, 4), (384, 6, 12)] {
-        for (pair, precision, rivals) in pairs().into_iter().filter(|pair| pair.0 != "compile") {
+        for (pair, precision, rivals) in pairs().filter(|pair| pair.0 != "compile") {
             let setup = json!({
                 "work": "sweep", "hidden": hidden, "layers": layers, "heads": heads, "vocab": 30_522,
                 "batch": BATCH, "lengths": lengths, "threads": threads, "precision": rivals,
