@@ -215,7 +215,7 @@ fn one_layer_and_odd_sizes() {
 
 #[test]
 fn decoders() {
-    let tokens = Tokens { ids: &[1, 5, 6, 1, 7, 8, 9, 3], types: &[0; 8], starts: &[0, 3, 8] };
+    let tokens = decoder::tests::TOKENS;
     let (rows, labels) = tokens.next();
     for variant in Variant::ALL {
         for (head, dropout) in [
@@ -224,20 +224,10 @@ fn decoders() {
             (Head::Classification { labels: 2 }, 0.0),
             (Head::Classification { labels: 2 }, 0.3),
         ] {
-            let mut config = decoder::Config {
-                vocab_size: 11,
-                hidden_size: 16,
-                num_hidden_layers: 2,
-                num_attention_heads: 2,
-                num_key_value_heads: if variant.shares_keys() { 1 } else { 2 },
-                head_dim: 8,
-                intermediate_size: 32,
-                max_position_embeddings: 6,
-                initializer_range: 0.3,
+            let config = decoder::Config {
                 scale_attn_by_inverse_layer_idx: variant == Variant::Gpt2,
-                ..decoder::Config::of(variant)
+                ..decoder::tests::tiny(variant, dropout)
             };
-            config.set_dropout(dropout);
             let model = Model::new(Config::Decoder(config), head).unwrap();
             let targets = match head {
                 Head::Classification { .. } => Targets::Classes(&[1, 0]),
@@ -251,29 +241,14 @@ fn decoders() {
 
 #[test]
 fn from_sequence_to_sequence() {
-    let tokens = Tokens { ids: &[3, 5, 1, 4, 7, 1, 9, 1], types: &[0; 8], starts: &[0, 3, 8] };
-    let told = Targets::Sequences { ids: &[8, 2, 9, 1, 6, 1], starts: &[0, 4, 6] };
+    let (tokens, told) = (t5::tests::TOKENS, t5::tests::TARGETS);
     for feed_forward in [FeedForward::Relu, FeedForward::GatedGelu] {
         for (targets, head) in [
             (told, Head::SequenceToSequence),
             (Targets::Classes(&[1, 0]), Head::Classification { labels: 2 }),
         ] {
             for dropout in [0.0, 0.3] {
-                let mut config = t5::Config {
-                    vocab_size: 11,
-                    d_model: 16,
-                    d_kv: 4,
-                    d_ff: 24,
-                    num_layers: 2,
-                    num_decoder_layers: 3,
-                    num_heads: 3,
-                    relative_attention_num_buckets: 6,
-                    relative_attention_max_distance: 4,
-                    feed_forward,
-                    tie_word_embeddings: feed_forward == FeedForward::Relu,
-                    ..t5::Config::default()
-                };
-                config.set_dropout(dropout);
+                let config = t5::tests::tiny(feed_forward, dropout);
                 let model = Model::new(Config::T5(config), head).unwrap();
                 let dropout = (dropout > 0.0).then_some(Dropout { key: 82 });
                 check(&model, &Inputs::Tokens(tokens), &targets, dropout);

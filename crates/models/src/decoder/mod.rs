@@ -15,7 +15,7 @@ pub(crate) mod parts;
 mod read;
 mod rotations;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod variant;
 mod written;
 

@@ -3,9 +3,10 @@
 use super::*;
 use crate::{Dropout, Head, Inputs, Model, Targets, Tokens, Workspace};
 
-const TOKENS: Tokens<'static> = Tokens { ids: &[1, 5, 6, 1, 7, 8, 9, 3], types: &[0; 8], starts: &[0, 3, 8] };
+pub(crate) const TOKENS: Tokens<'static> =
+    Tokens { ids: &[1, 5, 6, 1, 7, 8, 9, 3], types: &[0; 8], starts: &[0, 3, 8] };
 
-fn tiny(variant: Variant, dropout: f64) -> Config {
+pub(crate) fn tiny(variant: Variant, dropout: f64) -> Config {
     let mut config = Config {
         vocab_size: 11,
         hidden_size: 16,

@@ -18,7 +18,7 @@ mod layout;
 mod names;
 mod read;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod written;
 
 pub use config::{Config, FeedForward};

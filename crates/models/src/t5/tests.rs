@@ -3,11 +3,13 @@
 use super::*;
 use crate::{Dropout, Error, Head, Inputs, Model, Targets, Tokens, Workspace};
 
-const TOKENS: Tokens<'static> = Tokens { ids: &[3, 5, 1, 4, 7, 1, 9, 1], types: &[0; 8], starts: &[0, 3, 8] };
-const TARGETS: Targets<'static> = Targets::Sequences { ids: &[8, 2, 9, 1, 6, 1], starts: &[0, 4, 6] };
+pub(crate) const TOKENS: Tokens<'static> =
+    Tokens { ids: &[3, 5, 1, 4, 7, 1, 9, 1], types: &[0; 8], starts: &[0, 3, 8] };
+pub(crate) const TARGETS: Targets<'static> =
+    Targets::Sequences { ids: &[8, 2, 9, 1, 6, 1], starts: &[0, 4, 6] };
 const HEADS: [Head; 2] = [Head::SequenceToSequence, Head::Classification { labels: 2 }];
 
-fn tiny(feed_forward: FeedForward, dropout: f64) -> Config {
+pub(crate) fn tiny(feed_forward: FeedForward, dropout: f64) -> Config {
     let mut config = Config {
         vocab_size: 11,
         d_model: 16,
