@@ -13,8 +13,8 @@ use super::Matrix;
 /// Multiplications that a part has at least: they take longer than a thread to wake up (a tenth of a millisecond in bfloat16),
 /// and no part is one for the register tile where the whole is not.
 const LEAST: usize = 1 << 25;
-/// Rows or columns of a part at least; others come in multiples of half as many. (`gemm` cuts the inner dimension otherwise
-/// where rows and columns are at most 64.)
+/// Rows or columns of a part on the mean, at least. Parts begin at multiples of half as many, so that all have more than 64: of
+/// fewer in both directions `gemm` cuts the inner dimension otherwise, and of one it is another kind of product.
 const WIDTH: usize = 128;
 
 thread_local! {
@@ -80,11 +80,14 @@ pub(super) fn in_parts<'a>(
     if parts < 2 {
         return multiply(place.plus(0), a, b);
     }
-    let width = length.div_ceil(parts).next_multiple_of(WIDTH / 2);
-    (0..length).into_par_iter().step_by(width).for_each(|first| {
+    let cut = |part: usize| match part == parts {
+        true => length,
+        false => part * length / parts / (WIDTH / 2) * (WIDTH / 2),
+    };
+    (0..parts).into_par_iter().for_each(|part| {
         let _denormals = crate::denormals::Guard::new();
         let _sharing = Sharing::among(1);
-        let count = width.min(length - first);
+        let (first, count) = (cut(part), cut(part + 1) - cut(part));
         if m > n {
             multiply(place.plus(first * c_stride), a.rows_from(first, count), b);
         } else {
@@ -141,6 +144,35 @@ mod tests {
                 check(threads, [m, k, n], [true, false], Into::Add);
             }
         }
+    }
+
+    /// A part of a single row or column would be another kind of product.
+    #[test]
+    fn lengths_that_leave_a_rest() {
+        for (threads, m, k, n) in [(5, 769, 1024, 600), (5, 600, 1024, 769), (16, 1921, 1024, 500)] {
+            check(threads, [m, k, n], [false, true], Into::Overwrite);
+        }
+    }
+
+    #[test]
+    fn large_products_are_cut_and_others_are_not() {
+        let values = vec![0.0; 1024 * 1024];
+        let sizes = |m: usize, k: usize, n: usize| {
+            let (a, b) = (Matrix::new(&values[..m * k], m, k), Matrix::new(&values[..k * n], k, n));
+            let found = std::sync::Mutex::new(Vec::new());
+            in_parts(&mut vec![0.0; m * n], n, a, b, |_, a, b| {
+                found.lock().unwrap().push((a.rows, b.columns))
+            });
+            let mut found = found.into_inner().unwrap();
+            found.sort_unstable();
+            found
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        assert_eq!(sizes(1000, 512, 300), [(1000, 300)], "a pass that is not alone");
+        assert_eq!(shared(&pool, || sizes(1000, 512, 300)), [(320, 300), (320, 300), (360, 300)]);
+        assert_eq!(shared(&pool, || sizes(300, 512, 1000)), [(300, 320), (300, 320), (300, 360)]);
+        assert_eq!(shared(&pool, || sizes(256, 128, 256)), [(256, 256)], "too little for two");
+        assert_eq!(shared(&pool, || sizes(255, 1024, 255)), [(255, 255)], "too narrow for two");
     }
 
     #[test]
