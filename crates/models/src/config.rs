@@ -61,17 +61,6 @@ impl Config {
         }
     }
 
-    /// The family's name in `config.json`.
-    #[must_use]
-    pub fn model_type(&self) -> &'static str {
-        match self {
-            Self::Bert(config) => config.variant.model_type(),
-            Self::Decoder(config) => config.variant.model_type(),
-            Self::T5(_) => "t5",
-            Self::Mlp(_) => mlp::MODEL_TYPE,
-        }
-    }
-
     /// Raised whenever the family's results change.
     #[must_use]
     pub fn version(&self) -> u32 {

@@ -38,6 +38,12 @@ pub enum Error {
         /// The head.
         head: &'static str,
     },
+    /// A family without dropout was asked to drop units.
+    #[error("a model of type `{model_type}` drops no units")]
+    NoDropout {
+        /// The family.
+        model_type: &'static str,
+    },
     /// A precision in which something does not compute.
     #[error("{what} is computed in f32 only")]
     Precision {

@@ -75,11 +75,12 @@ impl Model {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{Head, bert, decoder, mlp, t5};
 
-    fn models() -> Vec<Model> {
+    /// A small model of each family.
+    pub(crate) fn models() -> Vec<Model> {
         let encoder = |variant| {
             Config::Bert(bert::Config {
                 variant,

@@ -135,7 +135,7 @@ impl Model {
     /// Whether an entry of the layout is a bias or part of the task's head, for each: what BitFit trains.
     #[must_use]
     pub fn biases_and_head(&self) -> Vec<bool> {
-        let is_one = |name: &str| name.ends_with(".bias") || start::is_head(name);
+        let is_one = |name: &str| name.ends_with(".bias") || start::is_head(self, name);
         self.layout.entries().iter().map(|entry| is_one(&entry.name)).collect()
     }
 

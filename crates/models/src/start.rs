@@ -6,6 +6,7 @@ use std::sync::Arc;
 use random::Stream;
 use weights::{Entry, Weights};
 
+use crate::family::HeadNames;
 use crate::{Config, Error, Model, t5};
 
 /// How a tensor begins.
@@ -78,7 +79,7 @@ pub(crate) fn transfer(
 ) -> Result<Weights, Error> {
     let source = Source::new(model, pretrained);
     // What does not come from the checkpoint, and the seed that it is drawn by.
-    let fresh = |entry: &Entry| match (model.initial(&entry.name, &entry.shape), part(&entry.name)) {
+    let fresh = |entry: &Entry| match (model.initial(&entry.name, &entry.shape), part(model, &entry.name)) {
         (Initial::Normal(_), Part::Classifier) => match head {
             Draw::Normal(deviation) => Some((Initial::Normal(f64::from(deviation)), head_seed)),
             Draw::TruncatedNormal(deviation) => {
@@ -114,7 +115,8 @@ pub(crate) fn adopt(model: &Model, published: &Weights) -> Result<Weights, Error
         source.copy(entry, &mut weights.values[entry.range()])?;
     }
     // A body may come with heads that this model has not.
-    let is_strange = |name: &str| model.layout().entry(name).is_none() && matches!(part(name), Part::Body);
+    let is_strange =
+        |name: &str| model.layout().entry(name).is_none() && matches!(part(model, name), Part::Body);
     match source.tensors.keys().find(|name| is_strange(name)) {
         Some(name) => Err(weights::Error::Unexpected { name: name.clone() }.into()),
         None => Ok(weights),
@@ -124,7 +126,7 @@ pub(crate) fn adopt(model: &Model, published: &Weights) -> Result<Weights, Error
 pub(crate) fn head_and_missing(model: &Model, checkpoint: &Weights) -> Vec<bool> {
     let source = Source::new(model, checkpoint);
     let entries = model.layout().entries().iter();
-    entries.map(|entry| is_head(&entry.name) || source.get(entry).is_none()).collect()
+    entries.map(|entry| is_head(model, &entry.name) || source.get(entry).is_none()).collect()
 }
 
 enum Part {
@@ -135,27 +137,19 @@ enum Part {
 }
 
 /// Whether a tensor is part of a classifier: of what no checkpoint of a language model has.
-pub(crate) fn is_head(name: &str) -> bool {
-    matches!(part(name), Part::Classifier)
+pub(crate) fn is_head(model: &Model, name: &str) -> bool {
+    matches!(part(model, name), Part::Classifier)
 }
 
-fn part(name: &str) -> Part {
-    // A hidden layer before the classifier is to the variants what the pooler is to BERT.
-    const POOLERS: [&str; 5] = [
-        "bert.pooler.",
-        "roberta.pooler.",
-        "classifier.dense.",
-        "pre_classifier.",
-        "classification_head.dense.",
-    ];
-    const CLASSIFIERS: [&str; 3] = ["classifier.", "score.", "classification_head."];
-    const LANGUAGE: [&str; 4] = ["cls.", "lm_head.", "embed_out.", "vocab_"];
+fn part(model: &Model, name: &str) -> Part {
+    let HeadNames { pooler, classifier, language } = model.config().head_names();
     let starts = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
-    if starts(&POOLERS) {
+    // A hidden layer before the classifier may be named as a part of it.
+    if starts(pooler) {
         Part::Pooler
-    } else if starts(&CLASSIFIERS) {
+    } else if starts(classifier) {
         Part::Classifier
-    } else if starts(&LANGUAGE) {
+    } else if starts(language) {
         Part::Language
     } else {
         Part::Body

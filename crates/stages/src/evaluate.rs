@@ -84,7 +84,7 @@ impl Stage for Evaluate {
         let config = checkpoint::config(session, work.input("config")?)?;
         let task = TaskInputs::load(work)?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
-        let max_length = checkpoint::max_length(&config, self.max_length);
+        let max_length = config.max_length(self.max_length);
         let model = checkpoint::classifier(config, task.outputs(), self.compute)?;
         let weights = checkpoint::weights(session, work.input("model")?, &model)?;
         let pool = session.pool()?;

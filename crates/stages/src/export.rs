@@ -5,8 +5,8 @@ use std::path::Path;
 use models::Config;
 use store::{Manifest, Media, Store};
 
+use crate::adapter;
 use crate::stage::{Failure, Source};
-use crate::{adapter, checkpoint};
 
 /// Copies what `source` names into a folder: all outputs or, of one checkpoint among several, that one as
 /// `model.safetensors` with what describes it.
@@ -50,9 +50,8 @@ fn describe_tokenizer(store: &Store, manifest: &Manifest, folder: &Path) -> Resu
     };
     let bytes = store.read(&config.object)?;
     let config = Config::from_json(&String::from_utf8_lossy(&bytes))?;
-    let segments = matches!(&config, Config::Bert(bert) if bert.type_vocab_size > 1);
-    let longest = checkpoint::max_length(&config, None);
-    let described = tasks::tokenizer_config(&store.read(&tokenizer.object)?, segments, longest)?;
+    let longest = config.max_length(None);
+    let described = tasks::tokenizer_config(&store.read(&tokenizer.object)?, config.has_segments(), longest)?;
     write(folder, "tokenizer_config.json", described.as_bytes())
 }
 

@@ -221,20 +221,12 @@ impl Stage for Finetune {
         let session = work.session;
         let steps = self.steps.unwrap_or(0);
         let mut config = checkpoint::config(session, work.input("config")?)?;
-        match (self.dropout, &mut config) {
-            (Some(dropout), Config::Bert(bert)) => {
-                bert.hidden_dropout_prob = dropout;
-                bert.attention_probs_dropout_prob = dropout;
-                // The classifier's follows: what is asked for holds everywhere.
-                bert.classifier_dropout = None;
-            }
-            (Some(dropout), Config::Decoder(decoder)) => decoder.set_dropout(dropout),
-            (Some(dropout), Config::T5(t5)) => t5.set_dropout(dropout),
-            _ => {}
+        if let Some(dropout) = self.dropout {
+            config.set_dropout(dropout).map_err(|error| Failure::Usage(format!("--dropout: {error}")))?;
         }
         let task = TaskInputs::load(work)?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
-        let max_length = checkpoint::max_length(&config, self.max_length);
+        let max_length = config.max_length(self.max_length);
         let train_set = task.encoded(&encoder, "train", max_length)?;
         let model = checkpoint::classifier(config, task.outputs(), self.compute)?;
         let pretrained = checkpoint::any_weights(session, work.input("model")?)?;
@@ -372,7 +364,7 @@ impl Finetune {
                 bias_correction: !self.no_bias_correction,
                 clip: self.clip,
             },
-            dropout_seed: self.dropout_seed.filter(|_| checkpoint::has_dropout(config)),
+            dropout_seed: self.dropout_seed.filter(|_| config.has_dropout()),
         }
     }
 }

@@ -107,12 +107,8 @@ impl Stage for Gauge {
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let session = work.session;
         let config = checkpoint::config(session, work.input("config")?)?;
-        let length = checkpoint::max_length(&config, self.max_length);
-        let (head, objective) = match config {
-            Config::Decoder(_) => (Head::CausalLanguage, Objective::Causal),
-            Config::T5(_) => (Head::SequenceToSequence, Objective::Spans(Corruption::T5)),
-            _ => (Head::MaskedLanguage, Objective::Masked(Masking::BERT)),
-        };
+        let length = config.max_length(self.max_length);
+        let (head, objective) = objective(&config)?;
         let model = self.compute.apply(Model::new(config, head)?)?;
         let text = self.text(work, length, objective)?;
         let progress = LadderPoint::read(&work.bytes("progress")?)?;
@@ -195,6 +191,22 @@ impl Gauge {
         });
         work.fact("fit", law)?;
         Ok(measured.iter().map(|(.., tally)| fit.to_go(tally.mean_loss())).collect())
+    }
+}
+
+/// The head that a family's language models are trained with, and what they are to predict.
+fn objective(config: &Config) -> Result<(Head, Objective), Failure> {
+    use models::Objective as Own;
+    match config.objective() {
+        Own::MaskedTokens => Ok((Head::MaskedLanguage, Objective::Masked(Masking::BERT))),
+        Own::NextTokens => Ok((Head::CausalLanguage, Objective::Causal)),
+        Own::Spans => Ok((Head::SequenceToSequence, Objective::Spans(Corruption::T5))),
+        Own::Classes => {
+            let family = config.model_type();
+            Err(Failure::Input(format!(
+                "a model of type `{family}` reads no text, so it cannot be gauged on one"
+            )))
+        }
     }
 }
 

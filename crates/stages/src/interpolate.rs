@@ -91,7 +91,7 @@ impl Stage for Interpolate {
         let task = TaskInputs::load(work)?;
         let group = Group::load(work, task.outputs(), self.compute)?;
         let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
-        let max_length = checkpoint::max_length(&group.config, None);
+        let max_length = group.config.max_length(None);
         let splits: Result<Vec<EncodedExamples>, Failure> = self
             .splits
             .iter()

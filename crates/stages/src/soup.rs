@@ -242,7 +242,7 @@ impl Soup {
         let task = TaskInputs::load(work)?;
         let group = Group::load(work, task.outputs(), self.compute)?;
         let encoder = checkpoint::encoder(work.session, work.input("tokenizer").ok())?;
-        let held_out = task.encoded(&encoder, "split.val", checkpoint::max_length(&group.config, None))?;
+        let held_out = task.encoded(&encoder, "split.val", group.config.max_length(None))?;
         let mut scorer = Scorer::default();
         let mut accuracy = |weights: &Weights| -> Result<f64, Failure> {
             let logits = scorer.logits(&group.model, &weights.values, &held_out.inputs)?;

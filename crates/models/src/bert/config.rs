@@ -140,6 +140,17 @@ impl Config {
         if self.variant.drops_attention_output() { self.hidden_dropout_prob } else { 0.0 }
     }
 
+    /// The three probabilities: of hidden states, of attention, before the classifier.
+    pub(crate) fn dropout(&self) -> [f64; 3] {
+        [self.hidden_dropout_prob, self.attention_probs_dropout_prob, self.classifier_dropout()]
+    }
+
+    /// Drops units with this probability everywhere, before the classifier as well.
+    pub fn set_dropout(&mut self, probability: f64) {
+        (self.hidden_dropout_prob, self.attention_probs_dropout_prob) = (probability, probability);
+        self.classifier_dropout = None;
+    }
+
     /// Dropout before the classifier.
     #[must_use]
     pub fn classifier_dropout(&self) -> f64 {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Head;
+use crate::family::HeadNames;
 
 /// One of the architectures with BERT's encoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +106,16 @@ impl Variant {
                 classifier: "classifier",
             },
         }
+    }
+
+    /// What the names of tensors outside the body begin with: RoBERTa's published checkpoints have a pooler that no head reads.
+    pub(crate) fn head_names(self) -> HeadNames {
+        let (pooler, language): (&[_], &[_]) = match self {
+            Self::Bert => (&["bert.pooler."], &["cls."]),
+            Self::Roberta => (&["classifier.dense.", "roberta.pooler."], &["lm_head."]),
+            Self::DistilBert => (&["pre_classifier."], &["vocab_"]),
+        };
+        HeadNames { pooler, classifier: &["classifier."], language }
     }
 
     /// Rows of the table of positions before that of the first token.

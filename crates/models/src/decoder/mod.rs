@@ -26,6 +26,7 @@ pub use variant::Variant;
 pub(crate) use buffers::Buffers;
 pub(crate) use heads::ends;
 pub(crate) use layout::Decoder;
+pub(crate) use variant::Names;
 
 /// Raised whenever the family's results change. It began at 0, so that the sum over the families, which keys hold, was
 /// the same with it as without.
