@@ -135,7 +135,7 @@ fn the_study_of_hans_runs() {
     let bench = Bench::new();
     succeed(&bench.make("hans", "smoke", 2).output().expect("make starts"));
     let table = std::fs::read(bench.path("out/tables/runs.parquet")).expect("runs");
-    let runs = stages::report::RunScore::read(&table).expect("of its schema");
+    let runs = report::rows::RunScore::read(&table).expect("of its schema");
     for split in ["ood", "ours"] {
         let cases: BTreeSet<&str> =
             runs.iter().filter(|run| run.split == split).map(|run| run.case.as_str()).collect();

@@ -134,9 +134,9 @@ impl Bench {
     }
 
     /// The summary table of the study that was made.
-    pub(crate) fn summary(&self) -> Vec<stages::report::Summary> {
+    pub(crate) fn summary(&self) -> Vec<report::rows::Summary> {
         let bytes = std::fs::read(self.path("out/tables/summary.parquet")).expect("a summary");
-        stages::report::Summary::read(&bytes).expect("of its schema")
+        report::rows::Summary::read(&bytes).expect("of its schema")
     }
 
     /// Asserts that every byte in the store is what its name says, and that nothing partial is visible.

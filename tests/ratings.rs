@@ -1,7 +1,7 @@
 //! Labels that are numbers, from a file to a report.
 
 use measures::scores::{expectations, pearson};
-use stages::report::RunScore;
+use report::rows::RunScore;
 use stages::rows::PredictionRow;
 
 use crate::harness::Bench;

@@ -1,18 +1,10 @@
 //! `samebasin report`: everything joined into tables, estimates and a page to read.
 //!
-//! Three steps, each a module: [`collate`] joins what single stages wrote with where it came from, [`summarise`]
-//! turns the joined tables into estimates with intervals, [`html`] and [`terminal`] say what they mean in the words
-//! of [`words`].
+//! [`collate`] joins what single stages wrote with where it came from; the crate `report` makes estimates and a page of
+//! the joined tables.
 
 mod collate;
-mod html;
-mod study;
-mod summarise;
-mod terminal;
-mod words;
 
-#[cfg(test)]
-mod synthetic;
 #[cfg(test)]
 mod tests;
 
@@ -21,37 +13,17 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use measures::{agreement, ensemble, estimate, matching, mechanism, planner, scores, selection};
+use report::{DEFAULT_ARM, Edition, Plan, Study};
 use serde::Serialize;
 use store::{Manifest, Media};
-use tables::Schema;
 
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
-use collate::rows::{
-    InterventionEffect, MeasureCell, PairSplit, PathPoint, Prediction, Rung, SelectionGain, SoupScore,
-};
-pub use collate::rows::{RunScore, Summary};
-use collate::{Collated, Manifests, lineage};
-use study::{DEFAULT_ARM, Study};
-use summarise::frames::{self, Tables};
+use collate::{Manifests, lineage};
 
 /// Prefix of the outputs that are tables.
 const TABLE: &str = "table.";
 /// Prefix of the outputs that are parts of the table of predictions.
 const PREDICTIONS: &str = "predictions.";
-
-/// All tables of a study, in the order of the page.
-const TABLES: [&Schema; 10] = [
-    Summary::TABLE,
-    MeasureCell::TABLE,
-    RunScore::TABLE,
-    PairSplit::TABLE,
-    PathPoint::TABLE,
-    SoupScore::TABLE,
-    SelectionGain::TABLE,
-    InterventionEffect::TABLE,
-    Rung::TABLE,
-    Prediction::TABLE,
-];
 
 /// How intervals are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -136,19 +108,9 @@ impl Stage for Report {
                 "none of the inputs leads to a fine-tuning run: there is nothing to report".into(),
             ));
         }
-        let mut steps: Vec<u64> =
-            runs.iter().filter(|run| run.arm == DEFAULT_ARM).map(|run| run.step).collect();
-        steps.sort_unstable();
-        steps.dedup();
-        if let Some((early, late)) = summarise::default_split(&steps) {
-            self.early_until.get_or_insert(early);
-            self.late_from.get_or_insert(late);
-        }
-        if let (Some(early), Some(late)) = (self.early_until, self.late_from)
-            && early >= late
-        {
-            return Err(Failure::Usage(format!("--early-until {early} must be below --late-from {late}")));
-        }
+        let default = runs.iter().filter(|run| run.arm == DEFAULT_ARM);
+        let plan = self.plan().resolved(default.map(|run| run.step))?;
+        (self.early_until, self.late_from) = (plan.early_until, plan.late_from);
         self.study = StudyManifests(manifests);
         Ok(inputs)
     }
@@ -173,26 +135,24 @@ impl Stage for Report {
         let runs = lineage::runs(manifests);
         let pool = work.session.pool()?;
         let collated = collate::collate(&work.session.store, pool.as_ref(), manifests, &runs)?;
-        let (study, tables) = self.study(manifests, lineage::arms(&runs), &collated)?;
+        let mut sources: BTreeMap<String, usize> = BTreeMap::new();
+        for manifest in manifests.values() {
+            *sources.entry(manifest.stage.clone()).or_default() += 1;
+        }
+        let (study, tables) = Study::new(collated.observed, self.plan(), sources)?;
         for (name, bytes) in &tables {
             work.publish(format!("{TABLE}{name}"), Media::Parquet, bytes)?;
         }
         for (name, bytes) in &collated.predictions {
             work.publish(format!("{PREDICTIONS}{name}"), Media::Parquet, bytes)?;
         }
-        let answer = words::answer::answer(&study);
+        let answer = study.answer();
         work.fact("answer", &answer.headline)?;
         work.fact("sentences", &answer.sentences)?;
         let key = work.recipe.key()?.to_string();
-        let edition = html::Edition {
-            key: &key,
-            tables: &TABLES,
-            method: summarise::interval::described(self.interval.into()),
-        };
-        let page = html::page(&study, &edition)
-            .map_err(|error| Failure::Bug(format!("the page's template: {error:#}")))?;
+        let page = study.page(&Edition { key: &key, tables: &report::TABLES })?;
         work.publish("report", Media::Other, page.as_bytes())?;
-        work.publish("terminal", Media::Other, terminal::text(&study).as_bytes())?;
+        work.publish("terminal", Media::Other, study.terminal().as_bytes())?;
         Ok(())
     }
 
@@ -227,57 +187,13 @@ impl Stage for Report {
 }
 
 impl Report {
-    /// The study in memory, and the Parquet bytes of its tables by name.
-    fn study(
-        &self,
-        manifests: &Manifests,
-        arms: Vec<String>,
-        collated: &Collated,
-    ) -> Result<(Study, BTreeMap<&'static str, Vec<u8>>), Failure> {
-        let mut tables = BTreeMap::from([
-            (Rung::TABLE.name, Rung::write(&collated.ladder)?),
-            (RunScore::TABLE.name, RunScore::write(&collated.runs)?),
-            (PathPoint::TABLE.name, PathPoint::write(&collated.paths)?),
-            (PairSplit::TABLE.name, PairSplit::write(&collated.pairs)?),
-            (SoupScore::TABLE.name, SoupScore::write(&collated.soups)?),
-            (SelectionGain::TABLE.name, SelectionGain::write(&collated.selections)?),
-            (InterventionEffect::TABLE.name, InterventionEffect::write(&collated.interventions)?),
-        ]);
-        let observed = frames::observations(Tables {
-            runs: &tables[RunScore::TABLE.name],
-            pairs: &tables[PairSplit::TABLE.name],
-            soups: &tables[SoupScore::TABLE.name],
-            interventions: &tables[InterventionEffect::TABLE.name],
-        })
-        .map_err(|error| {
-            Failure::Bug(format!("polars cannot read a table that was just written: {error}"))
-        })?;
-        // Without a split there is one rung: nothing is early and nothing late.
-        let (early_until, late_from) = (self.early_until.unwrap_or(0), self.late_from.unwrap_or(u64::MAX));
-        let (cells, summary) = summarise::summarise(&observed, early_until, late_from, self.interval.into());
-        tables.insert(MeasureCell::TABLE.name, MeasureCell::write(&cells)?);
-        tables.insert(Summary::TABLE.name, Summary::write(&summary)?);
-        let mut sources: BTreeMap<&str, usize> = BTreeMap::new();
-        for manifest in manifests.values() {
-            *sources.entry(&manifest.stage).or_default() += 1;
-        }
-        let study = Study {
+    fn plan(&self) -> Plan {
+        Plan {
             title: self.title.clone(),
-            early_until,
-            late_from,
-            arms,
-            sources: sources.into_iter().map(|(stage, count)| (stage.to_owned(), count)).collect(),
-            ladder: collated.ladder.clone(),
-            runs: collated.runs.clone(),
-            paths: collated.paths.clone(),
-            pairs: collated.pairs.clone(),
-            soups: collated.soups.clone(),
-            interventions: collated.interventions.clone(),
-            selections: collated.selections.clone(),
-            cells,
-            summary,
-        };
-        Ok((study, tables))
+            early_until: self.early_until,
+            late_from: self.late_from,
+            interval: self.interval.into(),
+        }
     }
 }
 

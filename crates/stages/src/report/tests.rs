@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use store::{Input, Manifest, Media, Output, Provenance, Recipe, Store};
 
 use super::collate::{Manifests, collate, lineage, upstream};
-use super::{Interval, Report, StudyManifests, html, terminal};
+use super::{Edition, Interval, Report, Study, StudyManifests};
 use crate::rows::{EffectRow, LadderRow, MemberRow, PairRow, PathRow, PredictionRow, ScoreRow};
 
 const STEPS: [u64; 3] = [0, 100, 900];
@@ -226,11 +226,10 @@ impl Fabricated {
             title: "A fabricated study".into(),
             study: StudyManifests::default(),
         };
-        let (study, tables) = report.study(&manifests, lineage::arms(&runs), &collated).unwrap();
-        let edition = html::Edition { key: "key", tables: &super::TABLES, method: "" };
-        let page = html::page(&study, &edition).unwrap();
+        let (study, tables) = Study::new(collated.observed, report.plan(), BTreeMap::new()).unwrap();
+        let page = study.page(&Edition { key: "key", tables: &::report::TABLES }).unwrap();
         let named = tables.into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
-        (named.chain(collated.predictions).collect(), page, terminal::text(&study))
+        (named.chain(collated.predictions).collect(), page, study.terminal())
     }
 }
 
@@ -282,7 +281,7 @@ fn the_same_study_makes_the_same_bytes_in_whatever_order_it_is_named() {
 
 #[test]
 fn everything_finds_its_place() {
-    use super::collate::rows::{MeasureCell, PairSplit, RunScore, Rung, SoupScore, Summary};
+    use ::report::rows::{MeasureCell, PairSplit, RunScore, Rung, SoupScore, Summary};
     let study = Fabricated::new(2, 3, true);
     let (tables, page, text) = study.report(study.ends.clone());
     let rungs = Rung::read(&tables["ladder"]).unwrap();
@@ -368,4 +367,14 @@ fn an_evaluation_of_a_model_that_is_gone_is_refused() {
         message.starts_with("evaluate ") && message.contains("whose manifest is not in the store"),
         "{message}"
     );
+}
+
+#[test]
+fn every_soup_has_a_look_of_its_own() {
+    use clap::ValueEnum;
+    for method in crate::soup::Method::value_variants() {
+        let name = method.to_possible_value().unwrap();
+        let looks = ::report::SOUP_METHODS;
+        assert!(looks.contains(&name.get_name()), "{} has no colour on the page", name.get_name());
+    }
 }

@@ -52,6 +52,10 @@ pub enum Failure {
     #[cfg(feature = "fetch")]
     #[error(transparent)]
     Hub(#[from] hub::Error),
+    /// Tables that make no report.
+    #[cfg(feature = "report")]
+    #[error(transparent)]
+    Report(#[from] report::Error),
     /// Input or output outside the store.
     #[error("{what}: {source}")]
     Io {
@@ -80,6 +84,10 @@ impl Failure {
             | Self::Model(models::Error::Precision { .. } | models::Error::Device { .. }) => {
                 ExitStatus::Usage
             }
+            #[cfg(feature = "report")]
+            Self::Report(report::Error::Overlap { .. }) => ExitStatus::Usage,
+            #[cfg(feature = "report")]
+            Self::Report(error) if error.blames_input() => ExitStatus::Input,
             #[cfg(feature = "fetch")]
             Self::Hub(error) => match error {
                 hub::Error::Name { .. } | hub::Error::Setting { .. } => ExitStatus::Usage,

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use measures::{agreement, ensemble, mechanism, scores};
+use report::rows::Prediction;
 use tasks::Metric;
 
-use crate::report::collate::rows::Prediction;
 use crate::rows::{EffectRow, PredictionRow, ScoreRow};
 use crate::stage::Failure;
 use crate::task_inputs;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::behaviour::{Answers, Behaviour, Ensemble, alike, counterfactual_agreement, profile_distance};
-use super::rows::{InterventionEffect, PairSplit, PathPoint, Prediction, RunScore, SoupScore};
 use super::{Collated, Lines, Run, in_order};
 use crate::rows::{PairRow, ScoreRow};
 use crate::stage::Failure;
+use report::rows::{InterventionEffect, PairSplit, PathPoint, Prediction, RunScore, SoupScore};
 
 /// A soup as its stage and its evaluation left it.
 #[derive(Clone, Debug)]
@@ -40,18 +40,21 @@ impl<'a> Group<'a> {
         let mut collated = Collated::default();
         let mut predictions: Vec<Prediction> = Vec::new();
         for (run, behaviour) in self.evaluated() {
-            collated.runs.extend(behaviour.scores.iter().map(|score| self.run_score(run, behaviour, score)));
-            collated.interventions.extend(self.effects(run, behaviour));
+            collated
+                .observed
+                .runs
+                .extend(behaviour.scores.iter().map(|score| self.run_score(run, behaviour, score)));
+            collated.observed.interventions.extend(self.effects(run, behaviour));
             predictions.extend(behaviour.predictions(run));
         }
         for (i, a) in self.runs.iter().enumerate() {
             for b in &self.runs[i + 1..] {
                 let (a, b) = if a.key <= b.key { (a, b) } else { (b, a) };
-                collated.pairs.extend(self.pair(a, b, lines));
-                collated.paths.extend(path(a, b, lines));
+                collated.observed.pairs.extend(self.pair(a, b, lines));
+                collated.observed.paths.extend(path(a, b, lines));
             }
         }
-        collated.soups = self.soups(soups);
+        collated.observed.soups = self.soups(soups);
         if !predictions.is_empty() {
             collated.predictions.insert(self.name(), Prediction::write(&predictions)?);
         }

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use report::DEFAULT_ARM;
 use serde_json::{Map, Value};
 use store::{Manifest, StageKey};
-
-use crate::report::study::DEFAULT_ARM;
 
 /// Parameters that tell runs of one arm apart, and those that say which code ran.
 const NOT_OF_AN_ARM: [&str; 7] =
@@ -51,13 +50,6 @@ pub(crate) fn runs(manifests: &Manifests) -> Vec<Run> {
         ))
     });
     runs
-}
-
-/// Names of the arms, the default one first.
-pub(crate) fn arms(runs: &[Run]) -> Vec<String> {
-    let names: BTreeSet<(bool, &str)> =
-        runs.iter().map(|run| (run.arm != DEFAULT_ARM, run.arm.as_str())).collect();
-    names.into_iter().map(|(_, name)| name.to_owned()).collect()
 }
 
 /// The seed of each pretraining run; those that name none get numbers after the largest that is named.
@@ -226,7 +218,6 @@ mod tests {
         let names: Vec<&str> = runs.iter().map(|run| run.arm.as_str()).collect();
         let third = "dropout = 0.1, learning_rate = 0.01";
         assert_eq!(names, ["ambiguity = 0.0", "ambiguity = 0.0", DEFAULT_ARM, DEFAULT_ARM, third]);
-        assert_eq!(arms(&runs), [DEFAULT_ARM, "ambiguity = 0.0", third]);
     }
 
     #[test]

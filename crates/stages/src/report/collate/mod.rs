@@ -6,12 +6,12 @@
 pub(crate) mod behaviour;
 pub(crate) mod group;
 pub(crate) mod lineage;
-pub(crate) mod rows;
-mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
+use report::Observed;
+use report::rows::Rung;
 use store::{Input, Manifest, StageKey, Store};
 use tasks::Metric;
 
@@ -20,20 +20,13 @@ use crate::stage::Failure;
 use behaviour::Behaviour;
 use group::{Group, Soup};
 pub(crate) use lineage::{Manifests, Run};
-use rows::{InterventionEffect, PairSplit, PathPoint, RunScore, Rung, SelectionGain, SoupScore};
 
-/// The tables of a study before anything is estimated.
+/// The joined tables of a study.
 #[derive(Debug, Default)]
 pub(crate) struct Collated {
-    pub(crate) ladder: Vec<Rung>,
-    pub(crate) runs: Vec<RunScore>,
+    pub(crate) observed: Observed,
     /// Parquet bytes of the predictions of each group, by the group's name.
     pub(crate) predictions: BTreeMap<String, Vec<u8>>,
-    pub(crate) paths: Vec<PathPoint>,
-    pub(crate) pairs: Vec<PairSplit>,
-    pub(crate) soups: Vec<SoupScore>,
-    pub(crate) interventions: Vec<InterventionEffect>,
-    pub(crate) selections: Vec<SelectionGain>,
 }
 
 /// The manifests that were named, and those upstream that say where they come from.
@@ -102,16 +95,12 @@ pub(crate) fn collate(
         Some(pool) => pool.install(|| groups.par_iter().map(one).collect()),
         None => groups.iter().map(one).collect(),
     };
-    let mut whole = Collated { ladder, ..Collated::default() };
+    let mut whole = Collated::default();
+    whole.observed.ladder = ladder;
     for part in done? {
-        whole.runs.extend(part.runs);
         whole.predictions.extend(part.predictions);
-        whole.paths.extend(part.paths);
-        whole.pairs.extend(part.pairs);
-        whole.soups.extend(part.soups);
-        whole.interventions.extend(part.interventions);
+        whole.observed.append(part.observed);
     }
-    whole.selections = selection::gains(&whole.runs);
     Ok(whole)
 }
 

@@ -1,0 +1,255 @@
+//! The report as one page of HTML that needs nothing else: no network, no script, no file beside it.
+
+mod contrasts;
+pub(crate) mod figures;
+mod panel;
+mod scale;
+mod svg;
+
+use minijinja::{AutoEscape, Environment, context};
+use serde::Serialize;
+use tables::Schema;
+
+use super::study::{DEFAULT_ARM, Study, steps_text};
+use super::summarise::interval;
+use super::summarise::measure::{MEASURES, PRIMARY, Sign};
+use super::words::answer::answer;
+use super::words::caveats::caveats;
+use super::words::counted;
+
+const TEMPLATE: &str = include_str!("report.html.jinja");
+const STYLE: &str = include_str!("report.css");
+
+/// A measure at every rung.
+#[derive(Serialize)]
+struct Ladder {
+    label: String,
+    cells: Vec<RungCell>,
+}
+
+#[derive(Serialize)]
+struct RungCell {
+    value: String,
+    interval: String,
+}
+
+#[derive(Serialize)]
+struct Term {
+    label: String,
+    primary: bool,
+    reading: &'static str,
+    meaning: &'static str,
+}
+
+#[derive(Serialize)]
+struct TableLink {
+    doc: &'static str,
+    file: String,
+    columns: Vec<Column>,
+}
+
+#[derive(Serialize)]
+struct Column {
+    name: &'static str,
+    kind: String,
+    doc: &'static str,
+}
+
+/// Where a page comes from and what lies beside it.
+pub struct Edition<'a> {
+    /// Key of the report.
+    pub key: &'a str,
+    /// The tables that lie beside the page.
+    pub tables: &'a [&'static Schema],
+}
+
+/// The page.
+///
+/// # Errors
+/// If the template does not fit what it is given, which is a bug.
+pub(crate) fn page(study: &Study, edition: &Edition<'_>) -> Result<String, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
+    environment.add_template("report", TEMPLATE)?;
+    environment.add_filter("code", code);
+    let answer = answer(study);
+    environment.get_template("report")?.render(context! {
+        style => STYLE,
+        title => study.title,
+        headline => answer.headline,
+        sentences => answer.sentences,
+        facts => facts(study),
+        contrasts => contrasts::contrasts(study),
+        early_until => steps_text(study.early_until),
+        late_from => steps_text(study.late_from),
+        caveats => caveats(study).iter().map(|c| context! { title => c.title, text => c.text }).collect::<Vec<_>>(),
+        figures => figures::figures(study),
+        rungs => rung_heads(study),
+        ladder => ladder(study),
+        terms => terms(),
+        sources => study.sources.iter().map(|(stage, n)| context! { stage => stage, n => n }).collect::<Vec<_>>(),
+        command => command(study),
+        key => edition.key,
+        method => interval::described(study.interval),
+        tables => edition.tables.iter().map(|schema| link(schema)).collect::<Vec<_>>(),
+        version => env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// Text whose backticks mark code, as markup.
+fn code(text: &str) -> minijinja::Value {
+    let mut markup = String::new();
+    for (i, part) in text.split('`').enumerate() {
+        let part = svg::escape(part);
+        markup += &if i % 2 == 1 { format!("<code>{part}</code>") } else { part };
+    }
+    minijinja::Value::from_safe_string(markup)
+}
+
+/// What was done, in one line.
+fn facts(study: &Study) -> String {
+    let seeds = study.pretraining_seeds().len();
+    let steps = study.steps(DEFAULT_ARM);
+    let rungs = match (steps.first(), steps.last()) {
+        (Some(&first), Some(&last)) if first != last => {
+            format!("{} rungs from {} to {} steps", steps.len(), steps_text(first), steps_text(last))
+        }
+        (Some(&only), _) => format!("one rung at {} steps", steps_text(only)),
+        _ => "no rung".into(),
+    };
+    let arms = match study.arms.len() {
+        0 | 1 => String::new(),
+        n => format!(" · {}", counted(n - 1, "further arm")),
+    };
+    let runs = study.count_runs(|_| true);
+    format!("{} · {} · {rungs}{arms}", counted(runs, "fine-tuning run"), counted(seeds, "pretraining seed"))
+}
+
+fn rung_heads(study: &Study) -> Vec<minijinja::Value> {
+    let head = |step: u64| {
+        let loss = study.loss_at(step).map_or(String::new(), |loss| format!("{loss:.2}"));
+        context! { steps => steps_text(step), loss => loss }
+    };
+    study.steps(DEFAULT_ARM).into_iter().map(head).collect()
+}
+
+fn ladder(study: &Study) -> Vec<Ladder> {
+    let steps = study.steps(DEFAULT_ARM);
+    let line = |measure: &super::summarise::measure::Measure| {
+        let cells: Vec<RungCell> = steps
+            .iter()
+            .map(|&step| match study.estimate(DEFAULT_ARM, "rung", Some(step), &measure.id) {
+                Some(row) => RungCell {
+                    value: measure.show(row.estimate),
+                    interval: match (row.lower, row.upper) {
+                        (Some(lower), Some(upper)) => {
+                            format!("{}…{}", measure.show(lower), measure.show(upper))
+                        }
+                        _ => String::new(),
+                    },
+                },
+                None => RungCell { value: String::new(), interval: String::new() },
+            })
+            .collect();
+        let any = cells.iter().any(|cell| !cell.value.is_empty());
+        any.then(|| Ladder { label: measure.label.to_string(), cells })
+    };
+    MEASURES.iter().filter_map(line).collect()
+}
+
+fn terms() -> Vec<Term> {
+    let term = |measure: &super::summarise::measure::Measure| Term {
+        label: measure.label.to_string(),
+        primary: PRIMARY.contains(&measure.id.as_ref()),
+        reading: match measure.sign {
+            Sign::Higher => "Higher: the path matters less.",
+            Sign::Lower => "Lower: the path matters less.",
+            Sign::Neither => "",
+        },
+        meaning: measure.meaning,
+    };
+    MEASURES.iter().map(term).collect()
+}
+
+fn link(schema: &'static Schema) -> TableLink {
+    let columns = schema.fields.iter().map(|field| Column {
+        name: field.name,
+        kind: format!("{}{}", field.kind, if field.optional { ", optional" } else { "" }),
+        doc: field.doc,
+    });
+    // Predictions are many: they lie in a folder, a part for each checkpoint and arm.
+    let file = match schema.name {
+        "predictions" => "tables/predictions/".to_owned(),
+        name => format!("tables/{name}.parquet"),
+    };
+    TableLink { doc: schema.doc, file, columns: columns.collect() }
+}
+
+/// The command that makes this report again from the same inputs.
+fn command(study: &Study) -> String {
+    format!(
+        "samebasin report --out FOLDER --early-until {} --late-from {} --input …",
+        study.early_until, study.late_from
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::Summary;
+    use crate::synthetic::{Course, Size, study};
+
+    fn page_of(course: Course, size: Size) -> String {
+        let edition = Edition { key: "0123456789abcdef", tables: &[Summary::TABLE] };
+        page(&study(course, size), &edition).unwrap()
+    }
+
+    #[test]
+    fn pages_are_whole_alike_and_without_what_is_no_number() {
+        let sizes = [
+            Size::FULL,
+            Size { pretraining: 1, soups: false, ..Size::FULL },
+            Size { finetuning: 2, ladder: false, paths: false, arms: false, ..Size::FULL },
+            Size { pretraining: 8, finetuning: 1, ..Size::FULL },
+        ];
+        for size in sizes {
+            let page = page_of(Course::Hump, size);
+            assert!(page == page_of(Course::Hump, size), "two pages of one study differ");
+            assert!(!page.contains("NaN") && !page.contains("\"inf") && !page.contains(">inf"), "{size:?}");
+            assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+            for outside in ["http://", "https://", "<script", "src=", "@import", "url("] {
+                assert!(!page.contains(outside), "{outside} in a page that should stand alone");
+            }
+            for tag in ["svg", "table", "figure", "section", "details", "div", "dl"] {
+                let count = |text: &str| page.matches(text).count();
+                let open = count(&format!("<{tag} ")) + count(&format!("<{tag}>"));
+                assert_eq!(open, count(&format!("</{tag}>")), "{tag}, {size:?}");
+            }
+            assert_eq!(page.contains("id=\"soups\""), size.soups);
+            assert_eq!(page.contains("id=\"lines\""), size.paths && size.finetuning > 1);
+            assert_eq!(page.contains("id=\"arms\""), size.arms);
+        }
+    }
+
+    #[test]
+    fn names_cannot_break_the_page() {
+        let mut study = study(Course::Falls, Size { arms: false, ..Size::FULL });
+        study.title = "</title><u>".into();
+        study
+            .observed
+            .runs
+            .iter_mut()
+            .filter(|run| run.split == "cue-flipped")
+            .for_each(|run| run.split = "ood-<i>".into());
+        let edition = Edition { key: "k", tables: &[] };
+        let page = page(&study, &edition).unwrap();
+        assert!(!page.contains("<u>") && !page.contains("<i>") && page.contains("ood-&lt;i&gt;"));
+    }
+
+    #[test]
+    fn backticks_mark_code() {
+        assert_eq!(code("in `a < b` & c").to_string(), "in <code>a &lt; b</code> &amp; c");
+    }
+}

@@ -1,0 +1,46 @@
+//! The report of a study: tables in, estimates and a page out.
+//!
+//! Three steps, each a module: [`rows`] holds the tables that describe a study, `summarise` turns them into estimates
+//! with intervals, `html` and `terminal` say what those mean in the words of `words`.
+//!
+//! **Nothing here knows a store, a model or a task**: a study is the tables of [`rows`], whoever wrote them. Nothing
+//! else names Polars.
+
+mod error;
+mod html;
+mod observed;
+pub mod rows;
+mod study;
+mod summarise;
+mod terminal;
+mod words;
+
+#[cfg(test)]
+mod synthetic;
+
+pub use error::Error;
+pub use html::Edition;
+pub use html::figures::SOUP_METHODS;
+pub use observed::Observed;
+pub use study::{DEFAULT_ARM, Plan, Study};
+pub use words::answer::Answer;
+
+use rows::{
+    InterventionEffect, MeasureCell, PairSplit, PathPoint, Prediction, RunScore, Rung, SelectionGain,
+    SoupScore, Summary,
+};
+use tables::Schema;
+
+/// All tables of a study, in the order of the page.
+pub const TABLES: [&Schema; 10] = [
+    Summary::TABLE,
+    MeasureCell::TABLE,
+    RunScore::TABLE,
+    PairSplit::TABLE,
+    PathPoint::TABLE,
+    SoupScore::TABLE,
+    SelectionGain::TABLE,
+    InterventionEffect::TABLE,
+    Rung::TABLE,
+    Prediction::TABLE,
+];

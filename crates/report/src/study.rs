@@ -1,0 +1,266 @@
+//! A study in memory: its tables and what they are about.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
+
+use measures::estimate::Interval;
+
+use crate::html::{self, Edition};
+use crate::observed::{Observed, bytes};
+use crate::rows::{MeasureCell, RunScore, SelectionGain, Summary};
+use crate::summarise::{self, frames, selection};
+use crate::words::answer::{Answer, answer};
+use crate::{Error, terminal};
+
+/// The name of the arm that the others are compared with.
+pub const DEFAULT_ARM: &str = "default";
+
+/// What is asked of a study: fixed before the results are seen.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Title of the page.
+    pub title: String,
+    /// Last step that counts as early; by default the lower half of the default arm's rungs is early.
+    pub early_until: Option<u64>,
+    /// First step that counts as late; by default the last two rungs are late.
+    pub late_from: Option<u64>,
+    /// How intervals are made.
+    pub interval: Interval,
+}
+
+impl Plan {
+    /// The plan with its defaults written out for a ladder with these steps.
+    ///
+    /// # Errors
+    /// [`Error::Overlap`] if early and late rungs overlap.
+    pub fn resolved(self, steps: impl IntoIterator<Item = u64>) -> Result<Self, Error> {
+        let steps: Vec<u64> = steps.into_iter().collect::<BTreeSet<u64>>().into_iter().collect();
+        let split = summarise::default_split(&steps);
+        let early_until = self.early_until.or(split.map(|(early, _)| early));
+        let late_from = self.late_from.or(split.map(|(_, late)| late));
+        match (early_until, late_from) {
+            (Some(early_until), Some(late_from)) if early_until >= late_from => {
+                Err(Error::Overlap { early_until, late_from })
+            }
+            _ => Ok(Self { early_until, late_from, ..self }),
+        }
+    }
+}
+
+/// Everything that a report says comes from here.
+#[derive(Clone, Debug)]
+pub struct Study {
+    pub(crate) title: String,
+    /// Rungs up to here are early: the last step, included.
+    pub(crate) early_until: u64,
+    /// Rungs from here on are late: the first step, included.
+    pub(crate) late_from: u64,
+    pub(crate) interval: Interval,
+    /// Names of the arms, the default one first.
+    pub(crate) arms: Vec<String>,
+    /// Numbers of results of each stage that went in, by stage name; empty if nobody counted them.
+    pub(crate) sources: BTreeMap<String, usize>,
+    pub(crate) observed: Observed,
+    pub(crate) selections: Vec<SelectionGain>,
+    pub(crate) cells: Vec<MeasureCell>,
+    pub(crate) summary: Vec<Summary>,
+}
+
+/// The observed tables are read as if they were the study's own: `study.runs`.
+impl Deref for Study {
+    type Target = Observed;
+
+    fn deref(&self) -> &Observed {
+        &self.observed
+    }
+}
+
+impl Study {
+    /// Estimates everything that the tables allow, and returns the study with the Parquet bytes of all of its tables
+    /// by name. `sources` counts the results of each stage that went in, if somebody did.
+    ///
+    /// # Errors
+    /// [`Error::Table`] if a table cannot be written, [`Error::Overlap`] if early and late rungs overlap.
+    pub fn new(
+        observed: Observed,
+        plan: Plan,
+        sources: BTreeMap<String, usize>,
+    ) -> Result<(Self, BTreeMap<&'static str, Vec<u8>>), Error> {
+        let arms = arms(&observed);
+        let plan = plan.resolved(default_steps(&observed))?;
+        // Without a split there is one rung: nothing is early and nothing late.
+        let (early_until, late_from) = (plan.early_until.unwrap_or(0), plan.late_from.unwrap_or(u64::MAX));
+        let mut tables = observed.write()?;
+        let observations = frames::observations(&tables)?;
+        let (cells, summary) = summarise::summarise(&observations, early_until, late_from, plan.interval);
+        let selections = selection::gains(&observed.runs);
+        tables.extend([bytes(&selections)?, bytes(&cells)?, bytes(&summary)?]);
+        let study = Self {
+            title: plan.title,
+            early_until,
+            late_from,
+            interval: plan.interval,
+            arms,
+            sources,
+            observed,
+            selections,
+            cells,
+            summary,
+        };
+        Ok((study, tables))
+    }
+
+    /// The page, which needs nothing else to be read.
+    ///
+    /// # Errors
+    /// [`Error::Template`], which is a bug.
+    pub fn page(&self, edition: &Edition<'_>) -> Result<String, Error> {
+        Ok(html::page(self, edition)?)
+    }
+
+    /// The answer and the primary contrast, as wide as a terminal.
+    #[must_use]
+    pub fn terminal(&self) -> String {
+        terminal::text(self)
+    }
+
+    /// The answer in sentences.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        answer(self)
+    }
+
+    /// The estimate of a measure; `step` for kind `rung` only.
+    pub(crate) fn estimate(
+        &self,
+        arm: &str,
+        kind: &str,
+        step: Option<u64>,
+        measure: &str,
+    ) -> Option<&Summary> {
+        let wanted = |row: &&Summary| {
+            row.arm == arm
+                && row.kind == kind
+                && row.measure == measure
+                && (step.is_none() || row.step == step)
+        };
+        self.summary.iter().find(wanted)
+    }
+
+    /// A measure at each rung of an arm, in order of the steps.
+    pub(crate) fn rungs_of(&self, arm: &str, measure: &str) -> Vec<&Summary> {
+        let wanted = |row: &&Summary| row.arm == arm && row.kind == "rung" && row.measure == measure;
+        let mut rungs: Vec<&Summary> = self.summary.iter().filter(wanted).collect();
+        rungs.sort_by_key(|row| row.step);
+        rungs
+    }
+
+    /// The cells of a measure in an arm.
+    pub(crate) fn cells_of<'a>(
+        &'a self,
+        arm: &'a str,
+        measure: &'a str,
+    ) -> impl Iterator<Item = &'a MeasureCell> + 'a {
+        self.cells.iter().filter(move |cell| cell.arm == arm && cell.measure == measure)
+    }
+
+    /// Steps of the rungs that were fine-tuned from in an arm.
+    pub(crate) fn steps(&self, arm: &str) -> Vec<u64> {
+        let evaluated = self.runs.iter().filter(|run| run.arm == arm).map(|run| run.step);
+        let measured = self.cells.iter().filter(|cell| cell.arm == arm).map(|cell| cell.step);
+        evaluated.chain(measured).collect::<BTreeSet<u64>>().into_iter().collect()
+    }
+
+    /// Seeds of pretraining in the whole study: the order that colours follow.
+    pub(crate) fn pretraining_seeds(&self) -> Vec<u64> {
+        let evaluated = self.runs.iter().map(|run| run.pretraining_seed);
+        let measured = self.cells.iter().map(|cell| cell.pretraining_seed);
+        evaluated.chain(measured).collect::<BTreeSet<u64>>().into_iter().collect()
+    }
+
+    /// Mean held-out loss of a rung, where its ladders are known.
+    pub(crate) fn loss_at(&self, step: u64) -> Option<f64> {
+        let losses: Vec<f64> =
+            self.ladder.iter().filter(|rung| rung.step == step).map(|rung| rung.held_out_loss).collect();
+        (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64)
+    }
+
+    /// Number of distinct fine-tuning runs that satisfy a condition.
+    pub(crate) fn count_runs(&self, wanted: impl Fn(&RunScore) -> bool) -> usize {
+        let runs: BTreeSet<&str> =
+            self.runs.iter().filter(|run| wanted(run)).map(|run| run.run.as_str()).collect();
+        runs.len()
+    }
+
+    /// The out-of-distribution split that the measures are about.
+    pub(crate) fn ood(&self) -> Option<&str> {
+        let evaluated = self.runs.iter().map(|run| run.split.as_str());
+        primary_ood(evaluated.chain(self.pairs.iter().map(|pair| pair.split.as_str())))
+    }
+}
+
+/// Names of the arms, the default one first.
+fn arms(observed: &Observed) -> Vec<String> {
+    let of_runs = observed.runs.iter().map(|run| run.arm.as_str());
+    let named = of_runs.chain(observed.pairs.iter().map(|pair| pair.arm.as_str()));
+    let names: BTreeSet<(bool, &str)> = named.map(|arm| (arm != DEFAULT_ARM, arm)).collect();
+    names.into_iter().map(|(_, name)| name.to_owned()).collect()
+}
+
+/// Steps of the rungs that the default arm has runs from.
+fn default_steps(observed: &Observed) -> impl Iterator<Item = u64> {
+    let of_runs = observed.runs.iter().filter(|run| run.arm == DEFAULT_ARM).map(|run| run.step);
+    of_runs.chain(observed.pairs.iter().filter(|pair| pair.arm == DEFAULT_ARM).map(|pair| pair.step))
+}
+
+/// `ood` if it is there, else the first of the splits that start with `ood`.
+pub(crate) fn primary_ood<'a>(splits: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    splits.filter(|split| split.starts_with("ood")).min()
+}
+
+/// Steps as people say them.
+pub(crate) fn steps_text(step: u64) -> String {
+    let digits = step.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Steps as an axis has room for.
+pub(crate) fn steps_short(step: u64) -> String {
+    match step {
+        0..1_000 => step.to_string(),
+        1_000..1_000_000 if step.is_multiple_of(100) => format!("{}k", step as f64 / 1e3),
+        1_000_000.. if step.is_multiple_of(100_000) => format!("{}M", step as f64 / 1e6),
+        _ => step.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_readable() {
+        assert_eq!(
+            [0, 999, 1_000, 6_000, 1_234_567].map(steps_text),
+            ["0", "999", "1,000", "6,000", "1,234,567"]
+        );
+        assert_eq!(
+            [0, 300, 1_000, 1_500, 1_234, 2_000_000].map(steps_short),
+            ["0", "300", "1k", "1.5k", "1234", "2M"]
+        );
+    }
+
+    #[test]
+    fn the_plain_name_is_the_primary_one() {
+        assert_eq!(primary_ood(["id", "ood-cases", "ood", "val"].into_iter()), Some("ood"));
+        assert_eq!(primary_ood(["id", "ood-b", "ood-a"].into_iter()), Some("ood-a"));
+        assert_eq!(primary_ood(["id"].into_iter()), None);
+    }
+}
