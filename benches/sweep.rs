@@ -2,7 +2,8 @@
 
 use learn::Scorer;
 use serde_json::json;
-use weights::{Weights, interpolate};
+use weights::Weights;
+use weights::paths::linear;
 
 use crate::pairs::Pairs;
 use crate::rival::Rival;
@@ -51,7 +52,7 @@ pub(crate) fn run(rival: &mut Rival, threads: usize, turns: usize) -> Result<(),
             let examples = tokens(&lengths);
             let mut scorer = Scorer::default();
             let point = || {
-                interpolate::lerp(&a, &b, 0.3, &mut between).expect("of one model");
+                linear::PATH.at(&a, &b, 0.3, &mut between).expect("of one model");
                 scorer.logits(&model, &between.values, &examples).expect("tokens in range");
             };
             let pairs = Pairs::take(turns, 1, point, |n| rival.run(n))?;

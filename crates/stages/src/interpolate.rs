@@ -1,4 +1,4 @@
-//! `samebasin interpolate`: the straight lines between all pairs of several models.
+//! `samebasin interpolate`: the paths between all pairs of several models, straight lines by default.
 //!
 //! Each pair is a result of its own, so that a seventh model costs six new pairs and nothing else. The ends of the
 //! lines are scored once for each model, not once for each pair.
@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use learn::Scorer;
 use measures::{path, scores};
 use rayon::prelude::*;
 use serde::Serialize;
 use store::{Lookup, Media, Recipe};
-use weights::{Weights, distance, interpolate};
+use weights::paths::{PATHS, Path, linear};
+use weights::{Weights, distance};
 
 use crate::checkpoint;
 use crate::compute::Compute;
@@ -20,9 +22,10 @@ use crate::rows::{PairRow, PathRow};
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::task_inputs::{self, EncodedExamples, TaskInputs};
 
-/// Walk the straight line between every pair of models
+/// Walk a path between every pair of models: the straight line, or another
 ///
-/// Writes loss, accuracy and expected error at each point (`paths`) and the barriers of each pair (`pairs`).
+/// Writes loss, accuracy and expected error at each point (`paths`) and the barriers of each pair (`pairs`). Points beyond
+/// the ends (--alphas -0.5 .. 1.5) stand in `paths` only: barriers are those of what lies between the models.
 ///
 /// Example: samebasin interpolate --model world/run/0 --model world/run/1 --task world/task --split id --split ood
 #[derive(Args, Clone, Debug, Serialize)]
@@ -38,9 +41,17 @@ pub struct Interpolate {
     /// Split to score on; give several
     #[arg(long = "split", value_name = "NAME", default_values_t = ["id".to_owned(), "ood".to_owned()])]
     pub splits: Vec<String>,
-    /// Points on each line, both ends included
-    #[arg(long, default_value_t = 11)]
+    /// Kind of path
+    #[arg(long, value_name = "PATH", default_value = linear::PATH.name, value_parser = path_names())]
+    #[serde(skip_serializing_if = "is_linear")]
+    pub path: String,
+    /// Points on each path, both ends included, at equal distances
+    #[arg(long, default_value_t = 11, conflicts_with = "alphas")]
     pub points: usize,
+    /// Positions on each path instead of --points, 0 and 1 among them; those below 0 or above 1 extrapolate
+    #[arg(long, value_name = "ALPHA", num_args = 1.., allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alphas: Vec<f64>,
     /// In what and where products of matrices are computed
     #[command(flatten)]
     #[serde(flatten)]
@@ -56,9 +67,7 @@ impl Stage for Interpolate {
     const VERSION: u32 = 1;
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
-        if self.points < 3 {
-            return Err(Failure::Usage("--points must be at least 3: two ends and something between".into()));
-        }
+        self.resolve_positions()?;
         self.splits.sort();
         self.splits.dedup();
         let mut inputs = Inputs::default();
@@ -78,7 +87,7 @@ impl Stage for Interpolate {
             ("encoding", tasks::ENCODING_VERSION),
             ("scores", scores::VERSION),
             ("path", path::VERSION),
-            ("interpolate", interpolate::VERSION),
+            ("interpolate", self.path().version),
             ("distance", distance::VERSION),
         ]);
         versions.extend(task_inputs::pooling_version(self.pools));
@@ -97,7 +106,13 @@ impl Stage for Interpolate {
             .iter()
             .map(|split| task.encoded(&encoder, &format!("split.{split}"), max_length))
             .collect();
-        let line = Lines { names: &self.splits, splits: splits?, group: &group, points: self.points };
+        let line = Lines {
+            names: &self.splits,
+            splits: splits?,
+            group: &group,
+            path: self.path(),
+            alphas: self.positions(),
+        };
 
         let pairs = line.pairs(work.recipe);
         let mut missing = vec![false; group.weights.len()];
@@ -133,6 +148,57 @@ impl Stage for Interpolate {
     }
 }
 
+/// The values of `--path`, with their help.
+fn path_names() -> PossibleValuesParser {
+    PATHS.map(|path| PossibleValue::new(path.name).help(path.about)).into()
+}
+
+/// The default is left out of recipes, so that lines keep their keys.
+fn is_linear(path: &str) -> bool {
+    path == linear::PATH.name
+}
+
+impl Interpolate {
+    fn path(&self) -> &'static Path {
+        Path::named(&self.path).unwrap_or(&linear::PATH)
+    }
+
+    /// Checks the positions, and brings them into order.
+    fn resolve_positions(&mut self) -> Result<(), Failure> {
+        let usage = |message: &str| Err(Failure::Usage(message.into()));
+        if self.alphas.is_empty() {
+            return match self.points {
+                3..=MOST_POINTS => Ok(()),
+                _ => usage("--points must be 3 to 100000: two ends and something between"),
+            };
+        }
+        if !self.alphas.iter().all(|alpha| alpha.is_finite()) {
+            return usage("--alphas must be finite numbers");
+        }
+        // -0 is 0 written otherwise.
+        self.alphas.iter_mut().for_each(|alpha| *alpha += 0.0);
+        self.alphas.sort_by(f64::total_cmp);
+        self.alphas.dedup();
+        let inside = self.alphas.iter().filter(|&&alpha| alpha > 0.0 && alpha < 1.0).count();
+        if !self.alphas.contains(&0.0) || !self.alphas.contains(&1.0) || inside == 0 {
+            return usage("--alphas must hold 0, 1 and a position between them");
+        }
+        self.points = inside + 2;
+        Ok(())
+    }
+
+    /// The positions on each path, ascending; 0 and 1 are among them.
+    fn positions(&self) -> Vec<f64> {
+        match self.alphas.is_empty() {
+            true => (0..self.points).map(|i| i as f64 / (self.points - 1) as f64).collect(),
+            false => self.alphas.clone(),
+        }
+    }
+}
+
+/// More points than any curve shows.
+const MOST_POINTS: usize = 100_000;
+
 /// What is found on one line.
 type Tables = (Vec<PathRow>, Vec<PairRow>);
 
@@ -141,7 +207,8 @@ struct Lines<'a> {
     names: &'a [String],
     splits: Vec<EncodedExamples>,
     group: &'a Group,
-    points: usize,
+    path: &'static Path,
+    alphas: Vec<f64>,
 }
 
 /// One line, and the recipe of its result.
@@ -200,7 +267,7 @@ impl Lines<'_> {
         Ok(Point { loss: scores.loss, accuracy: scores.accuracy, expected_error: scores.expected_error })
     }
 
-    /// Walks one line and publishes its tables. `ends` holds the scores of the models themselves.
+    /// Walks one path and publishes its tables. `ends` holds the scores of the models themselves.
     fn walk(&self, pair: &Pair, ends: &[Option<Vec<Point>>], work: &mut Work<'_>) -> Result<(), Failure> {
         let (a, b) = (&self.group.weights[pair.a], &self.group.weights[pair.b]);
         let end = |index: usize| match &ends[index] {
@@ -208,54 +275,74 @@ impl Lines<'_> {
             // Its result was there a moment ago: another process's clean-up took it.
             None => self.score(&self.group.weights[index]),
         };
-        let alphas: Vec<f64> = (0..self.points).map(|i| i as f64 / (self.points - 1) as f64).collect();
-        let mut points = vec![end(pair.a)?];
+        let mut points = Vec::with_capacity(self.alphas.len());
         let mut between = Weights::zeros(std::sync::Arc::clone(a.layout()));
         let mut scorer = Scorer::default();
-        for &alpha in &alphas[1..self.points - 1] {
-            interpolate::lerp(a, b, alpha, &mut between)?;
-            let scores: Result<Vec<Point>, Failure> =
-                self.splits.iter().map(|split| self.score_split(&mut scorer, &between, split)).collect();
-            points.push(scores?);
-        }
-        points.push(end(pair.b)?);
-
-        let runs = [pair.a, pair.b].map(|index| self.group.inputs[index].from.to_string());
-        let weight_distance = distance::l2(a, b)?;
-        let mut path_rows = Vec::new();
-        let mut pair_rows = Vec::new();
-        for (index, (name, split)) in self.names.iter().zip(&self.splits).enumerate() {
-            for (&alpha, point) in alphas.iter().zip(&points) {
-                path_rows.push(PathRow {
-                    run_a: runs[0].clone(),
-                    run_b: runs[1].clone(),
-                    split: name.clone(),
-                    alpha,
-                    n: split.labels.len() as u64,
-                    loss: point[index].loss,
-                    accuracy: point[index].accuracy,
-                    expected_error: point[index].expected_error,
-                });
-            }
-            let along =
-                |value: fn(&Point) -> f64| -> Vec<f64> { points.iter().map(|p| value(&p[index])).collect() };
-            let loss = path::summarise(&alphas, &along(|point| point.loss));
-            pair_rows.push(PairRow {
-                run_a: runs[0].clone(),
-                run_b: runs[1].clone(),
-                split: name.clone(),
-                points: self.points as u64,
-                barrier: loss.barrier,
-                barrier_over_mean: loss.over_mean,
-                barrier_over_max: loss.over_max,
-                convexity_gap: loss.convexity_gap,
-                error_barrier: path::barrier(&alphas, &along(|point| 1.0 - point.accuracy)),
-                expected_error_barrier: path::barrier(&alphas, &along(|point| point.expected_error)),
-                weight_distance,
+        for &alpha in &self.alphas {
+            points.push(if alpha == 0.0 {
+                end(pair.a)?
+            } else if alpha == 1.0 {
+                end(pair.b)?
+            } else {
+                self.path.at(a, b, alpha, &mut between)?;
+                let score = |split| self.score_split(&mut scorer, &between, split);
+                self.splits.iter().map(score).collect::<Result<Vec<Point>, Failure>>()?
             });
+        }
+        let weight_distance = distance::l2(a, b)?;
+        let (mut path_rows, mut pair_rows) = (Vec::new(), Vec::new());
+        for split in 0..self.splits.len() {
+            path_rows.extend(self.path_rows(pair, split, &points));
+            pair_rows.push(self.pair_row(pair, split, &points, weight_distance));
         }
         work.publish("paths", Media::Parquet, &PathRow::write(&path_rows)?)?;
         work.publish("pairs", Media::Parquet, &PairRow::write(&pair_rows)?)?;
         Ok(())
+    }
+
+    /// The names of the runs at the ends.
+    fn runs(&self, pair: &Pair) -> [String; 2] {
+        [pair.a, pair.b].map(|index| self.group.inputs[index].from.to_string())
+    }
+
+    /// What was found at each point, on one split.
+    fn path_rows(&self, pair: &Pair, split: usize, points: &[Vec<Point>]) -> Vec<PathRow> {
+        let [run_a, run_b] = self.runs(pair);
+        let row = |(&alpha, point): (&f64, &Vec<Point>)| PathRow {
+            run_a: run_a.clone(),
+            run_b: run_b.clone(),
+            split: self.names[split].clone(),
+            alpha,
+            n: self.splits[split].labels.len() as u64,
+            loss: point[split].loss,
+            accuracy: point[split].accuracy,
+            expected_error: point[split].expected_error,
+        };
+        self.alphas.iter().zip(points).map(row).collect()
+    }
+
+    /// The barriers on one split, of the points from end to end.
+    fn pair_row(&self, pair: &Pair, split: usize, points: &[Vec<Point>], weight_distance: f64) -> PairRow {
+        let [run_a, run_b] = self.runs(pair);
+        let inside = |alpha: &f64| (0.0..=1.0).contains(alpha);
+        let alphas: Vec<f64> = self.alphas.iter().copied().filter(inside).collect();
+        let along = |value: fn(&Point) -> f64| -> Vec<f64> {
+            let pairs = self.alphas.iter().zip(points);
+            pairs.filter(|(alpha, _)| inside(alpha)).map(|(_, point)| value(&point[split])).collect()
+        };
+        let loss = path::summarise(&alphas, &along(|point| point.loss));
+        PairRow {
+            run_a,
+            run_b,
+            split: self.names[split].clone(),
+            points: alphas.len() as u64,
+            barrier: loss.barrier,
+            barrier_over_mean: loss.over_mean,
+            barrier_over_max: loss.over_max,
+            convexity_gap: loss.convexity_gap,
+            error_barrier: path::barrier(&alphas, &along(|point| 1.0 - point.accuracy)),
+            expected_error_barrier: path::barrier(&alphas, &along(|point| point.expected_error)),
+            weight_distance,
+        }
     }
 }

@@ -62,6 +62,11 @@ pub(crate) fn dot(base: &[f32], a: &[f32], b: &[f32]) -> f64 {
     })
 }
 
+/// `sum a b`.
+pub(crate) fn product(a: &[f32], b: &[f32]) -> f64 {
+    sum(a.len(), |i| f64::from(a[i]) * f64::from(b[i]))
+}
+
 fn sum(n: usize, term: impl Fn(usize) -> f64) -> f64 {
     let mut lanes = [0.0; LANES];
     let whole = n - n % LANES;

@@ -21,6 +21,21 @@ impl Entry {
     pub fn range(&self) -> std::ops::Range<usize> {
         self.offset..self.offset + self.len
     }
+
+    /// The numbered layer that it is in: its name up to and including the first part that is a number
+    /// (`encoder.layer.3`); empty for a tensor of no layer.
+    #[must_use]
+    pub fn layer(&self) -> &str {
+        let mut end = 0;
+        for part in self.name.split('.') {
+            end += part.len();
+            if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
+                return &self.name[..end];
+            }
+            end += 1;
+        }
+        ""
+    }
 }
 
 /// The ordered table of the tensors of one flat buffer.

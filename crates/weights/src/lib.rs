@@ -9,8 +9,8 @@ mod layout;
 mod tensors;
 
 pub mod distance;
-pub mod interpolate;
 pub mod merges;
+pub mod paths;
 pub mod shards;
 pub mod soups;
 pub mod stored;

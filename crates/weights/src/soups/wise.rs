@@ -3,18 +3,19 @@
 
 use std::sync::Arc;
 
-use crate::{Error, Weights, interpolate};
+use crate::paths::linear;
+use crate::{Error, Weights};
 
-/// Changes whenever the weights change; the line's own version is [`interpolate::VERSION`].
+/// Changes whenever the weights change; the line's own version is that of [`linear::PATH`].
 pub const VERSION: u32 = 1;
 
 /// `(1-alpha) start + alpha finetuned`: `alpha` 0 is the start, 1 the fine-tuned model, both to the bit.
 ///
 /// # Errors
-/// As [`interpolate::lerp`].
+/// As [`crate::paths::Path::at`].
 pub fn wise_ft(start: &Weights, finetuned: &Weights, alpha: f64) -> Result<Weights, Error> {
     let mut out = Weights::zeros(Arc::clone(start.layout()));
-    interpolate::lerp(start, finetuned, alpha, &mut out)?;
+    linear::PATH.at(start, finetuned, alpha, &mut out)?;
     Ok(out)
 }
 
