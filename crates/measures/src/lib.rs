@@ -6,24 +6,35 @@
 //! equal, [`convergence`] says how far pretraining had come, [`planner`] how many seeds a claim needs,
 //! [`cluster`] which models belong together.
 //!
+//! [`estimands`] say how much of a model depends on its fine-tuning seed, [`contrasts`] compare them late and
+//! early, at equal accuracy too, [`multiplicity`] adjusts for the number of questions, and [`verdict`] reads
+//! the answer off. [`components`] splits variance between crossed seeds; [`runs`] reads published lists.
+//!
 //! **This crate knows no tensor, file or table.**
 
 pub mod agreement;
 pub mod ensemble;
+pub mod estimands;
 pub mod mechanism;
 pub mod path;
 pub mod pooling;
 pub mod scores;
 
 pub mod cluster;
+pub mod components;
+pub mod contrasts;
 pub mod convergence;
 pub mod estimate;
 pub mod matching;
 pub mod multibootstrap;
+pub mod multiplicity;
 pub mod planner;
+pub mod runs;
 pub mod selection;
 pub mod trend;
+pub mod verdict;
 
+mod noncentral;
 mod quantiles;
 
 /// What can be wrong with the figures of a study.

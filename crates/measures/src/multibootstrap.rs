@@ -4,6 +4,8 @@
 //! open to both. Each resample draws the seeds and, independently, the examples, and averages over the
 //! product. For a difference of two conditions on the same seeds and examples (paired), pass the differences.
 
+pub mod levels;
+
 use random::Stream;
 
 use crate::{Error, quantiles};

@@ -16,6 +16,9 @@
 //! expected error: anything that is better when smaller. A value that is not finite (a path through a region
 //! where a model overflows) makes every summary NaN instead of hiding in a maximum.
 
+pub mod refinement;
+pub mod shape;
+
 /// Changes whenever a summary of a path changes.
 pub const VERSION: u32 = 1;
 

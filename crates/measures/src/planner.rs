@@ -1,5 +1,7 @@
 //! How many seeds a claim needs. All for normal values.
 
+pub mod effect;
+
 use crate::{Error, quantiles};
 
 /// Changes whenever a number of seeds changes.

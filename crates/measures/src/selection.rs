@@ -40,6 +40,15 @@ pub fn best_of(k: usize, held_out: &[f64], score: &[f64]) -> Option<f64> {
     Some(expected)
 }
 
+/// Runs in the order of `held_out`, best first, ties in the order given; `None` if a score is not finite. The mean of
+/// another score over the first `k` is that of the best `k`.
+#[must_use]
+pub fn order(held_out: &[f64]) -> Option<Vec<usize>> {
+    let mut order: Vec<usize> = (0..held_out.len()).collect();
+    order.sort_by(|&a, &b| held_out[b].total_cmp(&held_out[a]));
+    held_out.iter().all(|score| score.is_finite()).then_some(order)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -73,6 +82,12 @@ mod tests {
         assert_eq!(best_of(4, &held_out, &score), None);
         assert_eq!(best_of(0, &held_out, &score), None);
         assert_eq!(best_of(1, &[f64::NAN], &[1.0]), None);
+    }
+
+    #[test]
+    fn ordered_by_the_held_out_score() {
+        assert_eq!(order(&[0.2, 0.9, 0.2, 0.5]), Some(vec![1, 3, 0, 2]));
+        assert_eq!(order(&[0.2, f64::NAN]), None);
     }
 
     proptest! {

@@ -25,7 +25,7 @@
 //!
 #![doc = include_str!("coverage.md")]
 
-mod bootstrap;
+pub(crate) mod bootstrap;
 #[cfg(test)]
 mod coverage;
 mod ladder;
