@@ -1,7 +1,7 @@
 //! How often the verdict is right, on simulated studies whose truth is known.
 //!
 //! ```text
-//! cargo run --release -p samebasin-measures --example verdict_simulation
+//! cargo run --release -p samebasin-measures --example verdict_simulation [coverage|verdicts|null]
 //! ```
 //!
 //! Run `k` is right on example `i` where `sqrt(rho) u_i + sqrt(1 - rho) e_ki < Phi^-1(accuracy) + shifts`. `u` is what
@@ -158,17 +158,26 @@ fn shares(truth: &Truth, studies: u64, ways: &[Equal]) -> Vec<[f64; 5]> {
 fn verdicts() {
     const EARLY: &[f64] = &[0.556, 0.70, 0.80, 0.88, 0.93];
     const LATE: &[f64] = &[0.93, 0.70, 0.80, 0.88, 0.96];
-    println!("| studies | second sentence | n | less | more | no change | only accuracy | inconclusive |");
-    println!("|---|---|---|---|---|---|---|---|");
+    heading();
     let all = [Equal::Matched, Equal::Plain, Equal::Latent];
     let rising = Truth { early: EARLY, late: LATE, rho: [0.876, 0.876], own: 0.1 };
     row("accuracy rises", &rising, 200, &all);
     row("accuracy and correlation rise", &Truth { rho: [0.876, 0.95], ..rising }, 200, &all);
     row("accuracy rises, correlation falls", &Truth { rho: [0.95, 0.876], ..rising }, 200, &all);
-    for own in [0.0, 0.1, 0.3] {
+}
+
+/// Nothing changes between the rungs: every verdict but no change and inconclusive is false.
+fn null() {
+    heading();
+    for own in [0.3, 0.1, 0.0] {
         let null = Truth { early: &[0.8], late: &[0.8], rho: [0.876, 0.876], own };
-        row(&format!("nothing changes, own {own}"), &null, 2_000, &[Equal::Latent, Equal::Matched]);
+        row(&format!("nothing changes, own {own}"), &null, 2_000, &[Equal::Matched]);
     }
+}
+
+fn heading() {
+    println!("| studies | second sentence | n | less | more | no change | only accuracy | inconclusive |");
+    println!("|---|---|---|---|---|---|---|---|");
 }
 
 fn row(name: &str, truth: &Truth, studies: u64, ways: &[Equal]) {
@@ -221,7 +230,15 @@ fn coverage() {
 }
 
 fn main() {
-    verdicts();
-    println!();
-    coverage();
+    let part = std::env::args().nth(1);
+    let wanted = |name: &str| part.as_deref().is_none_or(|part| part == name);
+    if wanted("coverage") {
+        coverage();
+    }
+    if wanted("verdicts") {
+        verdicts();
+    }
+    if wanted("null") {
+        null();
+    }
 }
