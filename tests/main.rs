@@ -2,6 +2,7 @@
 //!
 //! | module | shows that |
 //! |---|---|
+//! | `additions` | what is added to a finished study recomputes nothing that does not read it |
 //! | `study` | a whole study runs, is found again, and has the same bytes on one thread and on two |
 //! | `browser` | the report is sound in a real browser, on a desk and on a phone |
 //! | `glyphs` | the visual world shows the effect in the direction that is known |
@@ -24,6 +25,7 @@ mod harness;
 #[path = "../crates/hub/tests/server/mod.rs"]
 mod server;
 
+mod additions;
 mod bad_input;
 mod browser;
 mod coarser_labels;

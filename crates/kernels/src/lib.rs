@@ -39,3 +39,9 @@ mod reference;
 
 /// Changes whenever a kernel's results change for the same arguments on the same instruction set.
 pub const VERSION: u32 = 2;
+
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("kernels", VERSION).and(random::versions())
+}

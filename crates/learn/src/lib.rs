@@ -24,11 +24,31 @@ pub use scoring::{Scorer, masked_tally, sequence_tally};
 pub use state::State;
 pub use training::{Progress, Recipe, Scope, train};
 
+use versions::Versions;
+
 /// Changes whenever a training run of the same recipe yields other bytes.
 pub const TRAINING_VERSION: u32 = 1;
 
 /// Changes whenever scoring the same weights on the same examples yields other numbers.
 pub const SCORING_VERSION: u32 = 1;
+
+/// Versions of training a model of this family: of the loop, of the random streams, and of the model's passes.
+#[must_use]
+pub fn training_versions(config: &models::Config) -> Versions {
+    Versions::of("training", TRAINING_VERSION).and(random::versions()).and(config.versions())
+}
+
+/// Versions of scoring a model of this family: of the scoring loop and of the model's passes.
+#[must_use]
+pub fn scoring_versions(config: &models::Config) -> Versions {
+    Versions::of("scoring", SCORING_VERSION).and(config.versions())
+}
+
+/// Versions of low-rank adaptation.
+#[must_use]
+pub fn lora_versions() -> Versions {
+    Versions::of("lora", LORA_VERSION).and(random::versions())
+}
 
 /// What can go wrong while a model learns or is scored.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,12 @@
 /// Changes whenever an agreement or a distance changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("agreement", VERSION)
+}
+
 /// Share of examples on which both predict the same, 0 to 1.
 ///
 /// # Panics

@@ -14,6 +14,12 @@ use crate::Error;
 /// Changes whenever a coordinate or a cluster changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("cluster", VERSION)
+}
+
 /// Two clusters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bipartition {

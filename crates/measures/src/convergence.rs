@@ -14,6 +14,12 @@ use crate::{Error, quantiles};
 /// Changes whenever a fit changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("convergence", VERSION)
+}
+
 /// Exponents that are looked at.
 const EXPONENTS: (f64, f64) = (1e-2, 8.0);
 /// Points of the grid of exponents, and golden-section steps after it.

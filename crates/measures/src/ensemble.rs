@@ -7,6 +7,12 @@ use crate::scores;
 /// Changes whenever an ensemble's numbers change.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("ensemble", VERSION).and(scores::versions())
+}
+
 /// Logarithm of the mean probability over models, `log 1/m sum_j softmax(z_j)`: the softmax of it is the
 /// mean.
 ///

@@ -9,6 +9,12 @@
 /// Changes whenever a matched difference changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("matching", VERSION)
+}
+
 /// A run, or a pair of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unit {

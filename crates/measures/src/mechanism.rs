@@ -11,6 +11,12 @@ use crate::scores;
 /// Changes whenever an effect, a distance or an agreement changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("mechanism", VERSION).and(scores::versions())
+}
+
 /// How a model responds to one intervention.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effect {

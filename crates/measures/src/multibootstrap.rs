@@ -13,6 +13,12 @@ use crate::{Error, quantiles};
 /// Changes whenever an interval changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("multibootstrap", VERSION).and(random::versions())
+}
+
 /// Mean over seeds and examples with the percentile interval of the multi-bootstrap.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean {

@@ -22,6 +22,12 @@ pub mod shape;
 /// Changes whenever a summary of a path changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("path", VERSION)
+}
+
 /// A path in numbers. Units are those of the values; only `alpha_of_max` is a position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PathSummary {

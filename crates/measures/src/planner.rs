@@ -7,6 +7,12 @@ use crate::{Error, quantiles};
 /// Changes whenever a number of seeds changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("planner", VERSION)
+}
+
 /// No plan is for more seeds than this.
 const MOST: usize = 1_000_000;
 

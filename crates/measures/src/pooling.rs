@@ -7,6 +7,12 @@
 /// Changes whenever a pooled number changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("pooling", VERSION)
+}
+
 /// How the logits of the labels that fall together become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {

@@ -6,6 +6,12 @@
 /// Changes whenever a score changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("scores", VERSION)
+}
+
 /// Equal-width confidence bins of the calibration error.
 pub const CALIBRATION_BINS: usize = 10;
 

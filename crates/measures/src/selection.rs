@@ -8,6 +8,12 @@
 /// Changes whenever an expectation changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("selection", VERSION)
+}
+
 /// Expected `score` of the run with the highest `held_out` of `k` that are drawn without replacement; runs that tie are
 /// kept with equal probability. `None` if there are fewer than `k` runs, `k` is 0, or a number is not finite.
 ///

@@ -13,6 +13,12 @@ use crate::estimate::{self, Estimate, Interval, Ladder, Options, Statistic};
 /// Changes whenever a trend changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("trend", VERSION).and(estimate::versions())
+}
+
 /// Where each checkpoint stands: `(pretraining seed, rung)` to held-out loss, loss still to go, logarithm of
 /// the step, ...
 pub type Positions = BTreeMap<(u64, u64), f64>;

@@ -22,6 +22,12 @@ use crate::{Config, Dropout, Error, Head, Inputs, Model, Tally, Targets};
 /// Raised whenever the same inputs yield other numbers on the same device.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("composite", VERSION)
+}
+
 /// A model's parameters as candle variables.
 #[derive(Debug)]
 pub struct Composite {

@@ -1,6 +1,7 @@
 //! Configurations of all families, and their `config.json`.
 
 use serde::Deserialize;
+use versions::Versions;
 
 use crate::decoder::{self, Variant};
 use crate::fields::parse;
@@ -61,15 +62,16 @@ impl Config {
         }
     }
 
-    /// Raised whenever the family's results change.
+    /// Versions of the family's passes and of the kernels that they rest on.
     #[must_use]
-    pub fn version(&self) -> u32 {
-        match self {
-            Self::Bert(_) => bert::VERSION,
-            Self::Decoder(_) => decoder::VERSION,
-            Self::T5(_) => t5::VERSION,
-            Self::Mlp(_) => mlp::VERSION,
-        }
+    pub fn versions(&self) -> Versions {
+        let (family, version) = match self {
+            Self::Bert(_) => ("bert", bert::VERSION),
+            Self::Decoder(_) => ("decoder", decoder::VERSION),
+            Self::T5(_) => ("t5", t5::VERSION),
+            Self::Mlp(_) => ("mlp", mlp::VERSION),
+        };
+        Versions::of(family, version).and(kernels::versions())
     }
 
     /// Checks that a model can have this shape.

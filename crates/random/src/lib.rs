@@ -20,3 +20,9 @@ pub use stream::{Stream, counter_u32};
 
 /// Changes whenever the numbers that a named stream yields change.
 pub const VERSION: u32 = 1;
+
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("random", VERSION)
+}

@@ -6,23 +6,38 @@ use tasks::Encoder;
 use weights::Weights;
 
 use crate::compute::Compute;
-use crate::stage::{Failure, Inputs, Session, Work};
+use crate::labels;
+use crate::stage::{Failure, Inputs, Session, Source, Work};
 
-/// Version of whatever family a checkpoint turns out to be of: a key is computed before a byte is read.
-pub(crate) const MODELS_VERSION: u32 =
-    models::bert::VERSION + models::decoder::VERSION + models::t5::VERSION + models::mlp::VERSION;
-
-/// Adds a model to a stage's inputs: its weights from output `weights`, and what is needed to run them.
+/// Adds a model to a stage's inputs: its weights, and what is needed to run them. Returns the configuration.
 ///
 /// # Errors
-/// [`Failure::Store`] if the manifest has no such outputs: it is not of a model.
-pub(crate) fn add_inputs(inputs: &mut Inputs, manifest: &Manifest, weights: &str) -> Result<(), Failure> {
-    inputs.add("model", manifest, weights)?;
+/// [`Failure::Store`] if the result has no such outputs: it is not of a model; otherwise as [`Source::part`] and
+/// [`add_description`].
+pub(crate) fn add_inputs(inputs: &mut Inputs, session: &Session, source: &Source) -> Result<Config, Failure> {
+    let (manifest, role) = source.part(session, "model")?;
+    inputs.add("model", &manifest, &role)?;
+    add_description(inputs, session, &manifest)
+}
+
+/// Adds what describes a model, its configuration and tokenizer, with the versions of what runs and reads it. Returns the
+/// configuration.
+///
+/// # Errors
+/// [`Failure::Store`] if the manifest has no configuration; otherwise as [`config`].
+pub(crate) fn add_description(
+    inputs: &mut Inputs,
+    session: &Session,
+    manifest: &Manifest,
+) -> Result<Config, Failure> {
     inputs.add("config", manifest, "config")?;
+    let config = config(session, &manifest.input_of("config")?)?;
+    inputs.rest_on(config.versions());
     if manifest.outputs.contains_key("tokenizer") {
         inputs.add("tokenizer", manifest, "tokenizer")?;
+        inputs.rest_on(tasks::encoding_versions());
     }
-    Ok(())
+    Ok(config)
 }
 
 /// The configuration that an input's `config.json` holds.
@@ -35,6 +50,14 @@ pub(crate) fn config(session: &Session, input: &Input) -> Result<Config, Failure
         Failure::Input(format!("object {}: config.json is not UTF-8: {error}", input.object))
     })?;
     Ok(Config::from_json(text)?)
+}
+
+/// Names of a model's classes in order, where its `config.json` has them.
+///
+/// # Errors
+/// [`Failure::Store`] if the object is missing or corrupt.
+pub(crate) fn class_names(session: &Session, config: &Input) -> Result<Option<Vec<String>>, Failure> {
+    Ok(labels::of_config(&session.bytes(config)?))
 }
 
 /// The encoder of a text model, or that of dense rows where there is no tokenizer.

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use models::{Device, Model};
 use serde::{Serialize, Serializer};
+use versions::Versions;
 
 use crate::stage::Failure;
 
@@ -22,10 +23,10 @@ pub struct Compute {
 
 impl Compute {
     /// Versions of what the default does not run.
-    pub(crate) fn versions(self) -> impl Iterator<Item = (&'static str, u32)> {
-        let bfloat = (!self.precision.is_f32()).then_some(("bfloat", kernels::matmul::bfloat::VERSION));
-        let composite = (!is_cpu(&self.device)).then_some(("composite", models::composite::VERSION));
-        bfloat.into_iter().chain(composite)
+    pub(crate) fn versions(self) -> Versions {
+        let bfloat = (!self.precision.is_f32()).then(kernels::matmul::bfloat::versions);
+        let composite = (!is_cpu(&self.device)).then(models::composite::versions);
+        bfloat.into_iter().chain(composite).collect()
     }
 
     /// The model that computes like this.

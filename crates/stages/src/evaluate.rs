@@ -41,10 +41,6 @@ pub struct Evaluate {
     #[command(flatten)]
     #[serde(flatten)]
     pub compute: Compute,
-    /// Whether the labels of a split pool, as the task's manifest says
-    #[arg(skip)]
-    #[serde(skip)]
-    pub pools: bool,
 }
 
 impl Stage for Evaluate {
@@ -53,37 +49,24 @@ impl Stage for Evaluate {
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         let mut inputs = Inputs::default();
-        let manifest = self.model.manifest(session)?;
-        checkpoint::add_inputs(&mut inputs, &manifest, self.model.role.as_deref().unwrap_or("model"))?;
+        let config = checkpoint::add_inputs(&mut inputs, session, &self.model)?;
         let task = self.task.manifest(session)?;
         let parts: Vec<&str> = task.outputs.keys().map(String::as_str).collect();
         let parts: Vec<&str> =
             parts.into_iter().filter(|part| part.starts_with("split.") || part.starts_with("do.")).collect();
         task_inputs::add(&mut inputs, &task, &parts)?;
         task_inputs::add_metric(&mut inputs, &task)?;
-        self.pools = task_inputs::pools(&inputs);
+        inputs.rest_on(learn::scoring_versions(&config).and(scores::versions()).and(mechanism::versions()));
+        inputs.rest_on(self.compute.versions());
         Ok(inputs)
-    }
-
-    fn versions(&self) -> BTreeMap<&'static str, u32> {
-        let mut versions = BTreeMap::from([
-            ("scoring", learn::SCORING_VERSION),
-            ("kernels", kernels::VERSION),
-            ("models", checkpoint::MODELS_VERSION),
-            ("encoding", tasks::ENCODING_VERSION),
-            ("scores", scores::VERSION),
-            ("effects", mechanism::VERSION),
-        ]);
-        versions.extend(task_inputs::pooling_version(self.pools));
-        versions.extend(self.compute.versions());
-        versions
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let session = work.session;
         let config = checkpoint::config(session, work.input("config")?)?;
-        let task = TaskInputs::load(work)?;
-        let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
+        let mut task = TaskInputs::load(work)?;
+        task.answered_by(checkpoint::class_names(session, work.input("config")?)?.as_deref())?;
+        let encoder = checkpoint::encoder(session, work.optional("tokenizer"))?;
         let max_length = config.max_length(self.max_length);
         let model = checkpoint::classifier(config, task.outputs(), self.compute)?;
         let weights = checkpoint::weights(session, work.input("model")?, &model)?;

@@ -1,7 +1,5 @@
 //! `samebasin finetune`: one fine-tuned model from one checkpoint, one task and one set of seeds.
 
-use std::collections::BTreeMap;
-
 use clap::{Args, ValueEnum};
 use learn::{AdamW, Adapter, Lora, Order, Recipe, Schedule, Scope, Scorer, Shuffle, State, Trainer, train};
 use models::{Config, Draw, Model};
@@ -11,9 +9,8 @@ use tasks::Batch;
 use weights::Weights;
 
 use crate::compute::Compute;
-use crate::pretrain::parse_schedule;
 use crate::rows::CurveRow;
-use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
+use crate::stage::{Failure, Inputs, Session, Source, Stage, Work, ranges};
 use crate::task_inputs::{self, TaskInputs};
 use crate::{adapter, checkpoint};
 
@@ -103,7 +100,7 @@ pub struct Finetune {
     #[arg(long, default_value_if("preset", "feather", "2e-5"), default_value_t = 1e-3)]
     pub learning_rate: f64,
     /// Shape of the learning rate over the run: constant, linear, inverse-sqrt or cosine
-    #[arg(long, default_value = "linear", value_parser = parse_schedule)]
+    #[arg(long, default_value = "linear", value_parser = ranges::schedule)]
     pub schedule: Schedule,
     /// Steps of linear warm-up [default: a tenth of the steps]
     #[arg(long)]
@@ -184,9 +181,7 @@ impl Stage for Finetune {
         self.order_seed.get_or_insert(self.seed);
         self.dropout_seed.get_or_insert(self.seed);
         let mut inputs = Inputs::default();
-        let manifest = self.checkpoint.manifest(session)?;
-        let output = self.checkpoint.role.as_deref().unwrap_or("model");
-        checkpoint::add_inputs(&mut inputs, &manifest, output)?;
+        let config = checkpoint::add_inputs(&mut inputs, session, &self.checkpoint)?;
         let task = self.task.manifest(session)?;
         task_inputs::add(&mut inputs, &task, &["train", "split.val"])?;
         self.resolve_lora()?;
@@ -198,23 +193,12 @@ impl Stage for Finetune {
             self.steps = Some(3 * (examples / self.batch.max(1) as u64).max(1));
         }
         self.warmup.get_or_insert(self.steps.unwrap_or(0) / 10);
-        Ok(inputs)
-    }
-
-    fn versions(&self) -> BTreeMap<&'static str, u32> {
-        let mut versions = BTreeMap::from([
-            ("random", random::VERSION),
-            ("training", learn::TRAINING_VERSION),
-            ("scoring", learn::SCORING_VERSION),
-            ("kernels", kernels::VERSION),
-            ("models", checkpoint::MODELS_VERSION),
-            ("encoding", tasks::ENCODING_VERSION),
-        ]);
+        inputs.rest_on(learn::training_versions(&config).and(learn::scoring_versions(&config)));
+        inputs.rest_on(measures::scores::versions().and(self.compute.versions()));
         if self.train == Trained::Lora {
-            versions.insert("lora", learn::LORA_VERSION);
+            inputs.rest_on(learn::lora_versions());
         }
-        versions.extend(self.compute.versions());
-        versions
+        Ok(inputs)
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
@@ -224,8 +208,12 @@ impl Stage for Finetune {
         if let Some(dropout) = self.dropout {
             config.set_dropout(dropout).map_err(|error| Failure::Usage(format!("--dropout: {error}")))?;
         }
-        let task = TaskInputs::load(work)?;
-        let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
+        let mut task = TaskInputs::load(work)?;
+        if self.head == HeadPolicy::Keep {
+            let classes = checkpoint::class_names(session, work.input("config")?)?;
+            task = task.in_order_of(classes.as_deref())?;
+        }
+        let encoder = checkpoint::encoder(session, work.optional("tokenizer"))?;
         let max_length = config.max_length(self.max_length);
         let train_set = task.encoded(&encoder, "train", max_length)?;
         let model = checkpoint::classifier(config, task.outputs(), self.compute)?;
@@ -301,7 +289,7 @@ impl Stage for Finetune {
         work.fact("failed", scores.accuracy <= scores.majority)?;
         work.fact("train_loss", curve.rows.last().map_or(0.0, |row| row.loss))?;
         work.publish("curve", Media::Parquet, &CurveRow::write(&curve.rows)?)?;
-        let tokenizer = work.bytes("tokenizer").ok().map(|bytes| bytes.to_vec());
+        let tokenizer = work.optional_bytes("tokenizer")?;
         checkpoint::publish_description(work, &model, &task.output_names(), tokenizer.as_deref())?;
         work.publish("model", Media::Safetensors, &weights.to_safetensors())?;
         if adapter.is_some() {

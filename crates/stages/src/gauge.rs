@@ -10,7 +10,7 @@ use measures::convergence::{self, ToGo};
 use models::{Config, Head, Model, Tally};
 use rayon::prelude::*;
 use serde::Serialize;
-use store::{Input, Manifest, Media};
+use store::{Input, Media};
 use tasks::corpus::{self, Objective};
 use tasks::{Batch, Corruption, Masking};
 
@@ -18,7 +18,7 @@ use crate::compute::Compute;
 use crate::data_files::{self, Place};
 use crate::rows::{GaugedRow, LadderPoint};
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
-use crate::{checkpoint, pretrain};
+use crate::{checkpoint, ladder};
 
 /// Level of the interval of the loss still to go.
 const LEVEL: f64 = 0.95;
@@ -68,18 +68,17 @@ impl Stage for Gauge {
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         let mut inputs = Inputs::default();
         let ladder = self.ladder.manifest(session)?;
-        if steps(&ladder).is_empty() {
+        let rungs = ladder::rungs(&ladder);
+        if rungs.is_empty() {
             return Err(Failure::Input(format!(
                 "`{}` has no checkpoints: is it a ladder?",
                 self.ladder.name
             )));
         }
-        for role in steps(&ladder).values() {
+        for role in rungs.values() {
             inputs.add(role, &ladder, role)?;
         }
-        for role in ["config", "tokenizer"] {
-            inputs.add(role, &ladder, role)?;
-        }
+        let config = checkpoint::add_description(&mut inputs, session, &ladder)?;
         let table = if ladder.outputs.contains_key("rungs") { "rungs" } else { "ladder" };
         inputs.add("progress", &ladder, table)?;
         if self.seed.is_none() {
@@ -88,20 +87,9 @@ impl Stage for Gauge {
         self.max_length.get_or_insert(128);
         let names = self.text.iter().map(String::as_str);
         self.files = self.place.resolve(&mut inputs, session, names)?;
+        inputs.rest_on(learn::scoring_versions(&config).and(corpus::versions()).and(convergence::versions()));
+        inputs.rest_on(tables::versions().and(self.compute.versions()));
         Ok(inputs)
-    }
-
-    fn versions(&self) -> BTreeMap<&'static str, u32> {
-        let mut versions = BTreeMap::from([
-            ("random", random::VERSION),
-            ("scoring", learn::SCORING_VERSION),
-            ("kernels", kernels::VERSION),
-            ("models", checkpoint::MODELS_VERSION),
-            ("corpus", corpus::VERSION),
-            ("convergence", convergence::VERSION),
-        ]);
-        versions.extend(self.compute.versions());
-        versions
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
@@ -117,7 +105,7 @@ impl Stage for Gauge {
             .recipe
             .inputs
             .iter()
-            .filter_map(|(role, inputs)| Some((step(role)?, *inputs.first()?)))
+            .filter_map(|(role, inputs)| Some((ladder::step_of(role)?, *inputs.first()?)))
             .collect();
         let meter = session.meter("gauge", rungs.len() as u64);
         let measure = |(step, input): &(u64, Input)| -> Result<(u64, Input, Tally), Failure> {
@@ -125,7 +113,7 @@ impl Stage for Gauge {
             let weights = model.adopt(&published).map_err(|error| {
                 Failure::Input(format!("step {step}: {error}; its own objective needs the language head"))
             })?;
-            let tally = pretrain::tally(&model, &weights.values, &text)?;
+            let tally = ladder::tally(&model, &weights.values, &text)?;
             meter.tick();
             Ok((*step, *input, tally))
         };
@@ -136,7 +124,7 @@ impl Stage for Gauge {
         let to_go = self.to_go(work, &measured)?;
         let mut rows = Vec::with_capacity(measured.len());
         for (index, (step, input, tally)) in measured.iter().enumerate() {
-            work.adopt(pretrain::checkpoint_role(*step), Media::Safetensors, input.object)?;
+            work.pass(ladder::rung_role(*step), Media::Safetensors, *input)?;
             let to_go = to_go.get(index);
             rows.push(GaugedRow {
                 step: *step,
@@ -150,12 +138,12 @@ impl Stage for Gauge {
             });
         }
         for role in ["config", "tokenizer"] {
-            let object = work.input(role)?.object;
-            work.adopt(role, Media::Json, object)?;
+            let input = *work.input(role)?;
+            work.pass(role, Media::Json, input)?;
         }
         work.publish("ladder", Media::Parquet, &GaugedRow::write(&rows)?)?;
         let losses: BTreeMap<String, f64> =
-            rows.iter().map(|row| (pretrain::checkpoint_role(row.step), row.held_out_loss)).collect();
+            rows.iter().map(|row| (ladder::rung_role(row.step), row.held_out_loss)).collect();
         work.fact("held_out_loss", losses)
     }
 }
@@ -208,14 +196,4 @@ fn objective(config: &Config) -> Result<(Head, Objective), Failure> {
             )))
         }
     }
-}
-
-/// The step of a checkpoint's role.
-fn step(role: &str) -> Option<u64> {
-    role.strip_prefix("step-")?.parse().ok()
-}
-
-/// Roles of a ladder's checkpoints, by step.
-fn steps(ladder: &Manifest) -> BTreeMap<u64, &str> {
-    ladder.outputs.keys().filter_map(|role| Some((step(role)?, role.as_str()))).collect()
 }

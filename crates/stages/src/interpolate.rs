@@ -3,15 +3,13 @@
 //! Each pair is a result of its own, so that a seventh model costs six new pairs and nothing else. The ends of the
 //! lines are scored once for each model, not once for each pair.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use learn::Scorer;
 use measures::{path, scores};
 use rayon::prelude::*;
 use serde::Serialize;
-use store::{Lookup, Media, Recipe};
+use store::{Manifest, Media, Recipe};
 use weights::paths::{PATHS, Path, linear};
 use weights::{Weights, distance};
 
@@ -56,10 +54,6 @@ pub struct Interpolate {
     #[command(flatten)]
     #[serde(flatten)]
     pub compute: Compute,
-    /// Whether the labels of a split pool, as the task's manifest says
-    #[arg(skip)]
-    #[serde(skip)]
-    pub pools: bool,
 }
 
 impl Stage for Interpolate {
@@ -71,35 +65,20 @@ impl Stage for Interpolate {
         self.splits.sort();
         self.splits.dedup();
         let mut inputs = Inputs::default();
-        group::add(&mut inputs, session, &self.models, 2)?;
+        let (_, config) = group::add(&mut inputs, session, &self.models, 2)?;
         let parts: Vec<String> = self.splits.iter().map(|split| format!("split.{split}")).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         task_inputs::add(&mut inputs, &self.task.manifest(session)?, &parts)?;
-        self.pools = task_inputs::pools(&inputs);
+        inputs.rest_on(learn::scoring_versions(&config).and(scores::versions()).and(path::versions()));
+        inputs.rest_on(self.path().versions().and(distance::versions()).and(self.compute.versions()));
         Ok(inputs)
-    }
-
-    fn versions(&self) -> BTreeMap<&'static str, u32> {
-        let mut versions = BTreeMap::from([
-            ("scoring", learn::SCORING_VERSION),
-            ("kernels", kernels::VERSION),
-            ("models", checkpoint::MODELS_VERSION),
-            ("encoding", tasks::ENCODING_VERSION),
-            ("scores", scores::VERSION),
-            ("path", path::VERSION),
-            ("interpolate", self.path().version),
-            ("distance", distance::VERSION),
-        ]);
-        versions.extend(task_inputs::pooling_version(self.pools));
-        versions.extend(self.compute.versions());
-        versions
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let session = work.session;
-        let task = TaskInputs::load(work)?;
-        let group = Group::load(work, task.outputs(), self.compute)?;
-        let encoder = checkpoint::encoder(session, work.input("tokenizer").ok())?;
+        let mut task = TaskInputs::load(work)?;
+        let group = Group::load(work, &mut task, self.compute)?;
+        let encoder = checkpoint::encoder(session, work.optional("tokenizer"))?;
         let max_length = group.config.max_length(None);
         let splits: Result<Vec<EncodedExamples>, Failure> = self
             .splits
@@ -117,7 +96,7 @@ impl Stage for Interpolate {
         let pairs = line.pairs(work.recipe);
         let mut missing = vec![false; group.weights.len()];
         for pair in &pairs {
-            if !matches!(session.store.find(&pair.recipe.stage, &pair.recipe.key()?)?, Lookup::Hit(_)) {
+            if session.find(&pair.recipe)?.is_none() {
                 missing[pair.a] = true;
                 missing[pair.b] = true;
             }
@@ -125,11 +104,9 @@ impl Stage for Interpolate {
         let meter = session.meter("interpolate", pairs.len() as u64);
         let on_pair = |pair: &Pair, ends: &[Option<Vec<Point>>]| {
             let manifest = session.keyed(pair.recipe.clone(), |work| line.walk(pair, ends, work))?;
-            // A pair is no input of the group: without a name of its own, a clean-up would take it.
-            session.store.set_ref(&format!("pairs/{}", manifest.key), &manifest)?;
             meter.tick();
             let read = |role: &str| session.bytes(&manifest.input_of(role)?);
-            Ok((PathRow::read(&read("paths")?)?, PairRow::read(&read("pairs")?)?))
+            Ok((PathRow::read(&read("paths")?)?, PairRow::read(&read("pairs")?)?, manifest))
         };
         let compute = || -> Result<Vec<Tables>, Failure> {
             let ends: Result<Vec<Option<Vec<Point>>>, Failure> = missing
@@ -140,10 +117,15 @@ impl Stage for Interpolate {
             let ends = ends?;
             pairs.par_iter().map(|pair| on_pair(pair, &ends)).collect()
         };
-        let tables = session.with_threads(compute)?;
-        let (paths, summaries): (Vec<Vec<PathRow>>, Vec<Vec<PairRow>>) = tables.into_iter().unzip();
-        work.publish("paths", Media::Parquet, &PathRow::write(&paths.concat())?)?;
-        work.publish("pairs", Media::Parquet, &PairRow::write(&summaries.concat())?)?;
+        let (mut paths, mut summaries) = (Vec::new(), Vec::new());
+        for (path, summary, pair) in session.with_threads(compute)? {
+            paths.extend(path);
+            summaries.extend(summary);
+            // The pair's own result is listed, so that it stays as long as this one.
+            work.part(format!("pair.{}", pair.key), &pair, "pairs")?;
+        }
+        work.publish("paths", Media::Parquet, &PathRow::write(&paths)?)?;
+        work.publish("pairs", Media::Parquet, &PairRow::write(&summaries)?)?;
         Ok(())
     }
 }
@@ -200,7 +182,7 @@ impl Interpolate {
 const MOST_POINTS: usize = 100_000;
 
 /// What is found on one line.
-type Tables = (Vec<PathRow>, Vec<PairRow>);
+type Tables = (Vec<PathRow>, Vec<PairRow>, Manifest);
 
 /// What every line of a group shares.
 struct Lines<'a> {
@@ -238,10 +220,9 @@ impl Lines<'_> {
                 let mut recipe = whole.clone();
                 recipe.stage = "interpolate-pair".into();
                 recipe.inputs.insert("model".into(), vec![models[a], models[b]]);
-                // One configuration and one tokenizer serve all models: name them by the pair's own first model.
                 for role in ["config", "tokenizer"] {
-                    for input in recipe.inputs.get_mut(role).into_iter().flatten() {
-                        input.from = models[a].from;
+                    if let Some(inputs) = recipe.inputs.get_mut(role) {
+                        *inputs = vec![inputs[a]];
                     }
                 }
                 pairs.push(Pair { a, b, recipe });

@@ -21,10 +21,13 @@ pub mod soup;
 pub mod artifacts;
 pub mod compute;
 pub mod front_door;
+pub mod ladder;
 pub mod rows;
 
 mod adapter;
 mod checkpoint;
 mod export;
 mod group;
+mod labels;
+mod sameness;
 mod task_inputs;

@@ -2,8 +2,6 @@
 
 mod merge;
 
-use std::collections::BTreeMap;
-
 use clap::{Args, ValueEnum};
 use learn::Scorer;
 use measures::scores;
@@ -114,29 +112,21 @@ impl Stage for Soup {
             members.clone_from(&self.models);
         }
         let mut inputs = Inputs::default();
-        let manifests = group::add(&mut inputs, session, &members, 1)?;
+        let (manifests, config) = group::add(&mut inputs, session, &members, 1)?;
         self.resolve_merge()?;
         if self.method.has_base() {
             merge::add_base(&mut inputs, &members, &manifests)?;
         }
         task_inputs::add(&mut inputs, &self.task.manifest(session)?, &["split.val"])?;
-        Ok(inputs)
-    }
-
-    fn versions(&self) -> BTreeMap<&'static str, u32> {
-        let mut versions = BTreeMap::from([("method", self.algorithm().version())]);
         match self.algorithm() {
-            Algorithm::Soup(soups::Method::Uniform) => {}
-            Algorithm::Soup(_) => versions.extend([
-                ("scoring", learn::SCORING_VERSION),
-                ("kernels", kernels::VERSION),
-                ("encoding", tasks::ENCODING_VERSION),
-                ("scores", scores::VERSION),
-            ]),
-            Algorithm::Merge(_) => versions.extend([("models", checkpoint::MODELS_VERSION)]),
+            Algorithm::Soup(soups::Method::Uniform) => inputs.rest_on(soups::Method::Uniform.versions()),
+            Algorithm::Soup(method) => {
+                inputs.rest_on(method.versions().and(learn::scoring_versions(&config)));
+                inputs.rest_on(scores::versions().and(self.compute.versions()));
+            }
+            Algorithm::Merge(method) => inputs.rest_on(method.versions()),
         }
-        versions.extend(self.compute.versions());
-        versions
+        Ok(inputs)
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
@@ -152,9 +142,8 @@ impl Stage for Soup {
         work.fact("members", rows.iter().filter(|row| row.kept).count())?;
         work.publish("members", Media::Parquet, &MemberRow::write(&rows)?)?;
         for role in ["config", "tokenizer"] {
-            if let Ok(input) = work.input(role) {
-                let object = input.object;
-                work.adopt(role, Media::Json, object)?;
+            if let Some(input) = work.optional(role).copied() {
+                work.adopt(role, Media::Json, input.object)?;
             }
         }
         Ok(())
@@ -183,15 +172,6 @@ enum Algorithm {
     Merge(merges::Method),
 }
 
-impl Algorithm {
-    fn version(self) -> u32 {
-        match self {
-            Self::Soup(method) => method.version(),
-            Self::Merge(method) => method.version(),
-        }
-    }
-}
-
 /// The row of a member that nothing was measured of.
 fn kept(member: &Input) -> MemberRow {
     MemberRow { run: member.from.to_string(), score: None, soup_score: None, kept: true }
@@ -202,7 +182,8 @@ fn kept(member: &Input) -> MemberRow {
 fn average(work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
     let session = work.session;
     let members = work.recipe.inputs.get("model").cloned().unwrap_or_default();
-    let task = TaskInputs::load(work)?;
+    let mut task = TaskInputs::load(work)?;
+    task.answered_by(checkpoint::class_names(session, work.input("config")?)?.as_deref())?;
     let config = checkpoint::config(session, work.input("config")?)?;
     let model = checkpoint::classifier(config, task.outputs(), Compute::default())?;
     let mut files = Vec::with_capacity(members.len());
@@ -239,14 +220,14 @@ fn average(work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
 impl Soup {
     /// Publishes the mean of the models that held-out accuracy keeps.
     fn select(&self, method: soups::Method, work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
-        let task = TaskInputs::load(work)?;
-        let group = Group::load(work, task.outputs(), self.compute)?;
-        let encoder = checkpoint::encoder(work.session, work.input("tokenizer").ok())?;
+        let mut task = TaskInputs::load(work)?;
+        let group = Group::load(work, &mut task, self.compute)?;
+        let encoder = checkpoint::encoder(work.session, work.optional("tokenizer"))?;
         let held_out = task.encoded(&encoder, "split.val", group.config.max_length(None))?;
         let mut scorer = Scorer::default();
         let mut accuracy = |weights: &Weights| -> Result<f64, Failure> {
             let logits = scorer.logits(&group.model, &weights.values, &held_out.inputs)?;
-            Ok(scores::scores(&logits, &held_out.labels).accuracy)
+            Ok(scores::scores(&held_out.answers(logits), &held_out.labels).accuracy)
         };
         let members: Vec<&Weights> = group.weights.iter().collect();
         let soup = method.soup(&members, &mut accuracy)?;

@@ -7,6 +7,7 @@ use measures::{pooling, scores};
 use store::{Input, Manifest};
 use tasks::{Encoded, Encoder, Examples, Form, LabelledBatch, Metric, Pool, PoolBy};
 
+use crate::labels;
 use crate::stage::{Failure, Inputs, Work};
 
 /// What a stage's roles for parts of a task start with.
@@ -59,6 +60,7 @@ pub(crate) fn value(metric: Metric, logits: &[f32], labels: &[u32], names: &[Str
 /// # Errors
 /// [`Failure::Store`] naming the parts that exist if one does not.
 pub(crate) fn add(inputs: &mut Inputs, task: &Manifest, parts: &[&str]) -> Result<(), Failure> {
+    inputs.rest_on(tables::versions());
     if task.outputs.contains_key(FORM) {
         inputs.add(&format!("{PREFIX}{FORM}"), task, FORM)?;
     }
@@ -67,20 +69,10 @@ pub(crate) fn add(inputs: &mut Inputs, task: &Manifest, parts: &[&str]) -> Resul
         let pool = pool_of(part);
         if task.outputs.contains_key(&pool) {
             inputs.add(&format!("{PREFIX}{pool}"), task, &pool)?;
+            inputs.rest_on(pooling::versions());
         }
     }
     Ok(())
-}
-
-/// The version of pooling, for the recipe of a stage that scores splits: none where no labels pool, so that a task
-/// without pools keeps its keys.
-pub(crate) fn pooling_version(pools: bool) -> Option<(&'static str, u32)> {
-    pools.then_some(("pooling", pooling::VERSION))
-}
-
-/// Whether any part among these inputs has labels that pool.
-pub(crate) fn pools(inputs: &Inputs) -> bool {
-    inputs.roles_under(PREFIX).any(|part| part.starts_with(POOL))
 }
 
 /// Number of examples in a part, as the task's manifest states it.
@@ -113,6 +105,7 @@ pub(crate) struct EncodedExamples {
     pub inputs: Encoded,
     form: Form,
     pool: Option<Pool>,
+    classes: Option<Vec<usize>>,
 }
 
 impl EncodedExamples {
@@ -126,6 +119,10 @@ impl EncodedExamples {
 
     /// A model's logits over the task's labels as logits over these examples' own, `[examples, label_names]`.
     pub(crate) fn answers(&self, logits: Vec<f32>) -> Vec<f32> {
+        let logits = match &self.classes {
+            Some(classes) => labels::reorder(logits, classes),
+            None => logits,
+        };
         let Some(pool) = &self.pool else { return logits };
         let rule = match pool.by {
             PoolBy::Max => pooling::Rule::Max,
@@ -137,7 +134,7 @@ impl EncodedExamples {
 
 /// What a word among the inputs says, or the default where a task does not have it.
 fn word_of<T: Default + serde::de::DeserializeOwned>(work: &Work<'_>, role: &str) -> Result<T, Failure> {
-    let Ok(input) = work.input(&format!("{PREFIX}{role}")) else { return Ok(T::default()) };
+    let Some(input) = work.optional(&format!("{PREFIX}{role}")) else { return Ok(T::default()) };
     serde_json::from_slice(&work.session.bytes(input)?)
         .map_err(|error| Failure::Input(format!("object {} is no {role}: {error}", input.object)))
 }
@@ -155,6 +152,8 @@ pub(crate) struct TaskInputs {
     /// What it is scored by.
     pub metric: Metric,
     parts: BTreeMap<String, Part>,
+    /// The model's class of each label, where the model has another order.
+    classes: Option<Vec<usize>>,
 }
 
 /// Examples, and how the task's labels pool into theirs.
@@ -202,7 +201,49 @@ impl TaskInputs {
                 parts.insert(part.to_owned(), Part { examples, pool: pool.clone() });
             }
         }
-        Ok(Self { labels, form, metric, parts })
+        Ok(Self { labels, form, metric, parts, classes: None })
+    }
+
+    /// Notes in what order a model gives its answers, by the names of its classes: from here on they are put into the order
+    /// of the task's labels.
+    ///
+    /// # Errors
+    /// [`Failure::Input`] with both orders if the model has other labels than the task.
+    pub(crate) fn answered_by(&mut self, classes: Option<&[String]>) -> Result<(), Failure> {
+        self.classes = match self.form {
+            Form::Classification => labels::classes_of(classes, &self.labels)?,
+            Form::Preference => None,
+        };
+        Ok(())
+    }
+
+    /// The task with its labels in the order of a model's classes, which it learns from then on.
+    ///
+    /// # Errors
+    /// As [`TaskInputs::answered_by`].
+    pub(crate) fn in_order_of(mut self, classes: Option<&[String]>) -> Result<Self, Failure> {
+        self.answered_by(classes)?;
+        let Some(classes) = self.classes.take() else { return Ok(self) };
+        let mut labels = self.labels.clone();
+        for (label, &class) in self.labels.iter().zip(&classes) {
+            labels[class].clone_from(label);
+        }
+        self.labels = labels;
+        for part in self.parts.values_mut() {
+            match &mut part.pool {
+                None => {
+                    part.examples.labels.iter_mut().for_each(|label| *label = classes[*label as usize] as u32)
+                }
+                // Examples have the pool's labels; it is what falls into them that is reordered.
+                Some(pool) => {
+                    let before = pool.of.clone();
+                    for (label, &class) in classes.iter().enumerate() {
+                        pool.of[class] = before[label];
+                    }
+                }
+            }
+        }
+        Ok(self)
     }
 
     /// Numbers that a model of this task gives for what it reads at once.
@@ -249,6 +290,7 @@ impl TaskInputs {
             inputs,
             form: self.form,
             pool: pool.clone(),
+            classes: self.classes.clone(),
         })
     }
 }

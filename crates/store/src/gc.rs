@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::catalog::{self, Catalog, Found};
-use crate::{Error, Lookup, Manifest, ObjectId, StageKey, Store, files, lock, scratch};
+use crate::{Error, Input, Lookup, Manifest, ObjectId, StageKey, Store, files, lock, scratch};
 
 /// What [`Store::gc`] shall do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,7 +204,7 @@ struct Mark<'a> {
 }
 
 impl Mark<'_> {
-    /// Marks a key, all that it names, and all that is upstream of it.
+    /// Marks a key, all that it names, its parts, and all that is upstream of it.
     fn key(&mut self, key: StageKey) {
         let mut keys = vec![key];
         while let Some(key) = keys.pop() {
@@ -218,9 +218,9 @@ impl Mark<'_> {
     /// Marks the objects that a manifest names, and returns the keys that it was made from.
     fn manifest(&mut self, manifest: &Manifest) -> Vec<StageKey> {
         self.objects.extend(manifest.outputs.values().map(|output| output.object));
-        let inputs: Vec<_> = manifest.inputs.values().flatten().collect();
-        self.objects.extend(inputs.iter().map(|input| input.object));
-        inputs.into_iter().map(|input| input.from).collect()
+        let origins: Vec<Input> = manifest.origins().map(|(_, _, input)| input).collect();
+        self.objects.extend(origins.iter().map(|input| input.object));
+        origins.into_iter().map(|input| input.from).collect()
     }
 }
 

@@ -212,3 +212,24 @@ fn collection_and_work_at_once_lose_nothing() {
     assert!(verification.is_sound(), "{:?}", verification.problems);
     assert_eq!(verification.refs, 41);
 }
+
+#[test]
+fn parts_stay_with_what_lists_them_and_go_with_it() {
+    let (_folder, store) = sample::store();
+    let rung = sample::commit(&store, "rung", 1, &[]);
+    let mut ladder = sample::manifest("ladder", 2, &[]);
+    let part = crate::Output { from: Some(rung.key), ..rung.outputs["model"] };
+    ladder.outputs = [("step-1".to_owned(), part)].into();
+    store.commit(&ladder).unwrap();
+    store.set_ref("ladder", &ladder).unwrap();
+    age(store.root(), 24 * 3600);
+    store.gc(&DELETE).unwrap();
+    assert!(store.manifest(&rung.key).unwrap().is_some(), "a part needs no ref of its own");
+    assert!(store.verify().unwrap().is_sound());
+    assert!(store.history(&ladder).unwrap().to_string().contains("step-1 = model: rung"));
+
+    store.remove_ref("ladder").unwrap();
+    age(store.root(), 24 * 3600);
+    store.gc(&DELETE).unwrap();
+    assert!(store.manifest(&rung.key).unwrap().is_none());
+}

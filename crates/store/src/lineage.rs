@@ -22,7 +22,7 @@ pub struct Lineage {
     pub refs: Vec<String>,
     /// Its parameters that are a number, a string or a truth value.
     pub parameters: Map<String, Value>,
-    /// What its inputs came from, each once.
+    /// What its inputs and its parts came from, each once.
     pub upstream: Vec<Upstream>,
 }
 
@@ -95,14 +95,15 @@ impl Climb<'_> {
         self.seen.insert(manifest.key);
         let mut order: Vec<StageKey> = Vec::new();
         let mut uses: BTreeMap<StageKey, Vec<(Use, crate::ObjectId)>> = BTreeMap::new();
-        for (role, inputs) in &manifest.inputs {
-            for (index, input) in inputs.iter().enumerate() {
-                let index = (inputs.len() > 1).then_some(index);
+        let read: BTreeSet<StageKey> = manifest.inputs.values().flatten().map(|input| input.from).collect();
+        for (role, index, input) in manifest.origins() {
+            // What is read and handed on is spelled out once.
+            if manifest.inputs.contains_key(role) || !read.contains(&input.from) {
                 let found = uses.entry(input.from).or_insert_with(|| {
                     order.push(input.from);
                     Vec::new()
                 });
-                found.push((Use { role: role.clone(), index, output: None }, input.object));
+                found.push((Use { role: role.to_owned(), index, output: None }, input.object));
             }
         }
         let mut upstream = Vec::new();

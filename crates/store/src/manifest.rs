@@ -11,13 +11,14 @@ use crate::{Error, Input, ObjectId, Provenance, Recipe, StageKey, names};
 /// Version of the manifest's form on disk.
 ///
 /// - 1: the first.
+/// - 2: an output may be a part, which names the recipe that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ManifestFormat(pub u32);
 
 impl ManifestFormat {
     /// What this version writes, and the newest that it reads.
-    pub const CURRENT: ManifestFormat = ManifestFormat(1);
+    pub const CURRENT: ManifestFormat = ManifestFormat(2);
 }
 
 /// What kind of file an object is.
@@ -57,13 +58,18 @@ pub struct Output {
     pub bytes: u64,
     /// What kind of file they are.
     pub media: Media,
+    /// Key of the recipe that made the bytes, if that is not the manifest's own. Such an output is a part: a result of
+    /// its own that the manifest lists, such as a rung of a ladder. Who reads it depends on that recipe alone, and not on
+    /// what else is listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<StageKey>,
 }
 
 impl Output {
     /// The output that consists of these bytes; [`Store::put`](crate::Store::put) them as well.
     #[must_use]
     pub fn of(bytes: &[u8], media: Media) -> Output {
-        Output { object: ObjectId::of(bytes), bytes: bytes.len() as u64, media }
+        Output { object: ObjectId::of(bytes), bytes: bytes.len() as u64, media, from: None }
     }
 }
 
@@ -175,12 +181,32 @@ impl Manifest {
         })
     }
 
-    /// The output of a role as the input of another stage.
+    /// The output of a role as the input of another stage: made by this recipe, or by that of the part that it is.
     ///
     /// # Errors
     /// [`Error::NoOutput`], which lists the roles that exist.
     pub fn input_of(&self, role: &str) -> Result<Input, Error> {
-        Ok(Input { from: self.key, object: self.output(role)?.object })
+        let output = self.output(role)?;
+        Ok(Input { from: output.from.unwrap_or(self.key), object: output.object })
+    }
+
+    /// The outputs that are results of their own, by role: they stay in a store as long as the manifest does.
+    pub fn parts(&self) -> impl Iterator<Item = (&str, Input)> {
+        self.outputs.iter().filter_map(|(role, output)| {
+            Some((role.as_str(), Input { from: output.from?, object: output.object }))
+        })
+    }
+
+    /// All that the manifest came from, with its role: inputs, with their place where a role has several, then parts.
+    pub fn origins(&self) -> impl Iterator<Item = (&str, Option<usize>, Input)> {
+        let inputs = self.inputs.iter().flat_map(|(role, inputs)| {
+            let several = inputs.len() > 1;
+            inputs
+                .iter()
+                .enumerate()
+                .map(move |(index, &input)| (role.as_str(), several.then_some(index), input))
+        });
+        inputs.chain(self.parts().map(|(role, input)| (role, None, input)))
     }
 
     /// Everything that must hold of a manifest by itself.
@@ -236,7 +262,7 @@ mod tests {
         let manifest =
             sample::manifest("soup", 1, &[("model", sample::input(1)), ("model", sample::input(2))]);
         let json = manifest.to_json();
-        assert!(json.ends_with(b"}\n") && json.starts_with(b"{\n  \"format\": 1,\n  \"key\": \""));
+        assert!(json.ends_with(b"}\n") && json.starts_with(b"{\n  \"format\": 2,\n  \"key\": \""));
         let read = Manifest::from_json(&json, Path::new("x")).unwrap();
         assert_eq!(read, manifest);
         assert_eq!(read.to_json(), json);
@@ -255,8 +281,8 @@ mod tests {
 
     #[test]
     fn a_newer_format_says_so_whatever_else_it_holds() {
-        let error = edited(|json| *json = json!({"format": 2, "entirely": "new"})).unwrap_err();
-        assert!(matches!(error, Error::TooNew { found: 2, newest: 1, .. }), "{error}");
+        let error = edited(|json| *json = json!({"format": 3, "entirely": "new"})).unwrap_err();
+        assert!(matches!(error, Error::TooNew { found: 3, newest: 2, .. }), "{error}");
         assert!(matches!(edited(|json| json["format"] = json!(0)), Err(Error::InvalidManifest { .. })));
     }
 
@@ -293,6 +319,18 @@ mod tests {
         assert_eq!(input, Input { from: manifest.key, object: manifest.outputs["model"].object });
         let message = manifest.input_of("modle").unwrap_err().to_string();
         assert!(message.contains("no output \"modle\"; it has members, model"), "{message}");
+    }
+
+    #[test]
+    fn a_part_is_an_input_with_its_own_history() {
+        let rung = sample::manifest("rung", 1, &[]);
+        let mut ladder = sample::manifest("ladder", 2, &[("train", sample::input(1))]);
+        ladder.outputs.insert("step-1".to_owned(), Output { from: Some(rung.key), ..rung.outputs["model"] });
+        assert_eq!(ladder.input_of("step-1").unwrap(), rung.input_of("model").unwrap());
+        assert_eq!(ladder.input_of("model").unwrap().from, ladder.key);
+        let origins: Vec<(&str, Input)> = ladder.origins().map(|(role, _, input)| (role, input)).collect();
+        assert_eq!(origins, [("train", sample::input(1)), ("step-1", rung.input_of("model").unwrap())]);
+        assert_eq!(Manifest::from_json(&ladder.to_json(), Path::new("x")).unwrap(), ladder);
     }
 
     #[test]

@@ -201,19 +201,17 @@ impl Store {
             if let Some(damage) = self.damage(manifest)? {
                 verification.problems.push(Problem::Broken { stage: stage.clone(), key, damage });
             }
-            for (role, inputs) in &manifest.inputs {
-                for &input in inputs {
-                    let made = |m: &Manifest| m.outputs.values().any(|output| output.object == input.object);
-                    let is_made = match manifests.get(&input.from) {
-                        Some(manifest) => made(manifest),
-                        None if unreadable.contains(&input.from) => true, // that is a problem already
-                        // It may have been committed since the list was made.
-                        None => self.manifest(&input.from)?.as_ref().is_some_and(made),
-                    };
-                    if !is_made {
-                        let (stage, role) = (stage.clone(), role.clone());
-                        verification.problems.push(Problem::Input { stage, key, role, input });
-                    }
+            for (role, _, input) in manifest.origins() {
+                let made = |m: &Manifest| m.outputs.values().any(|output| output.object == input.object);
+                let is_made = match manifests.get(&input.from) {
+                    Some(manifest) => made(manifest),
+                    None if unreadable.contains(&input.from) => true, // that is a problem already
+                    // It may have been committed since the list was made.
+                    None => self.manifest(&input.from)?.as_ref().is_some_and(made),
+                };
+                if !is_made {
+                    let (stage, role) = (stage.clone(), role.to_owned());
+                    verification.problems.push(Problem::Input { stage, key, role, input });
                 }
             }
         }

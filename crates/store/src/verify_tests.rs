@@ -84,7 +84,7 @@ fn manifests_are_checked() {
     let text = String::from_utf8(model.to_json()).unwrap();
     let unknown = text.replacen("{", "{\"colour\": 1,", 1);
     let parameter = text.replace("\"seed\": 1", "\"seed\": 2");
-    let newer = text.replace("\"format\": 1", "\"format\": 7");
+    let newer = text.replace("\"format\": 2", "\"format\": 7");
     let other = String::from_utf8(base.to_json()).unwrap();
     for (bad, expected) in [
         (unknown.as_str(), "unknown field `colour`"),

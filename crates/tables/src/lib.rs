@@ -47,3 +47,9 @@ pub use write::{Arrays, write};
 
 /// Changes whenever the bytes of a written table change.
 pub const VERSION: u32 = 1;
+
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("tables", VERSION)
+}

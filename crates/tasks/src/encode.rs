@@ -13,6 +13,12 @@ use crate::{Content, Error, roles};
 /// Changes whenever the same examples are encoded otherwise.
 pub const ENCODING_VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn encoding_versions() -> versions::Versions {
+    versions::Versions::of("encoding", ENCODING_VERSION)
+}
+
 /// Encoded examples. Nothing is padded: sequences lie back to back.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Encoded {

@@ -21,6 +21,12 @@ use crate::{Content, Encoded, Error, Examples, Form, Intervention, LabelledBatch
 
 /// Changes whenever the same parameters and seed yield other images.
 pub const VERSION: u32 = 1;
+
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("glyphs", VERSION).and(random::versions()).and(tables::versions())
+}
 /// Side of the canvas (pixels).
 const SIDE: usize = 12;
 /// Pixels of an image.

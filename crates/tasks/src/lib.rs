@@ -27,7 +27,7 @@ mod task;
 mod tokenizer_file;
 
 pub use corruption::{Corruption, SequencePairs};
-pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, vocabulary_size};
+pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, encoding_versions, vocabulary_size};
 pub use error::Error;
 pub use examples::{Content, Examples};
 pub use form::Form;

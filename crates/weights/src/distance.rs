@@ -8,6 +8,12 @@ use crate::{Error, Weights};
 /// Changes whenever a distance changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("distance", VERSION)
+}
+
 /// Running sums of [`sum`].
 const LANES: usize = 8;
 

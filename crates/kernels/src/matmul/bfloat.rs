@@ -20,6 +20,12 @@ use super::{Into, Matrix, Precision};
 /// Raised whenever a product in a lower precision than `f32` changes.
 pub const VERSION: u32 = 4;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("bfloat", VERSION).and(crate::versions())
+}
+
 /// What multiplies rounded numbers.
 #[derive(Clone, Copy)]
 pub(super) enum Unit {

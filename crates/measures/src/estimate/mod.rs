@@ -42,6 +42,12 @@ use crate::Error;
 /// Changes whenever an estimate or an interval changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("estimate", VERSION).and(random::versions())
+}
+
 /// The interval that is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Interval {

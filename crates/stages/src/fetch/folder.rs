@@ -72,9 +72,13 @@ impl Folder {
     }
 }
 
-/// BLAKE3 of each file. They are read and not mapped: they are somebody else's, who may write to them.
+/// BLAKE3 of each file; of the configuration that of its meaning. They are read and not mapped: they are somebody else's, who may write to them.
 fn digests(files: &Files) -> Result<BTreeMap<String, String>, Failure> {
     let digest = |(name, path): (&str, &Path)| {
+        if name == "config.json" {
+            let config = import::described(files.object(name)?.1);
+            return Ok((name.to_owned(), blake3::hash(&config).to_string()));
+        }
         let reading = |source| Failure::Io { what: format!("reading {}", path.display()), source };
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(File::open(path).map_err(reading)?).map_err(reading)?;

@@ -7,9 +7,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use versions::Versions;
 
 /// Changes whenever the gate finds otherwise.
-pub(super) const VERSION: u32 = 1;
+const VERSION: u32 = 1;
+
+/// Versions of this method and of those that it rests on.
+pub(super) fn versions() -> Versions {
+    Versions::of("gate", VERSION)
+}
 
 /// Something that is wrong with a ladder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use store::{Media, ObjectId};
+use versions::Versions;
 use weights::Weights;
 use weights::shards::Index;
 
@@ -12,7 +13,12 @@ use super::choice::{Choice, Stored};
 use crate::stage::{Failure, Work};
 
 /// Changes whenever the same files become other outputs.
-pub(super) const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Versions of this method and of those that it rests on.
+pub(super) fn versions() -> Versions {
+    Versions::of("import", VERSION)
+}
 
 /// Bytes of a file that describes a model, at most: the largest vocabularies take a tenth of it.
 const LARGEST_DESCRIPTION: u64 = 256 << 20;
@@ -59,7 +65,7 @@ impl Files {
     }
 
     /// A small file that is a JSON object.
-    fn object(&self, name: &str) -> Result<(Vec<u8>, serde_json::Map<String, Value>), Failure> {
+    pub(super) fn object(&self, name: &str) -> Result<(Vec<u8>, serde_json::Map<String, Value>), Failure> {
         let bytes = self.read(name)?;
         let value = serde_json::from_slice(&bytes)
             .map_err(|error| Failure::Input(format!("{name} is not a JSON object: {error}")))?;
@@ -69,14 +75,15 @@ impl Files {
 
 /// Publishes the model that these files are.
 pub(super) fn publish(work: &mut Work<'_>, files: &Files, choice: &Choice) -> Result<(), Failure> {
-    let (config, fields) = files.object("config.json")?;
+    let (_, fields) = files.object("config.json")?;
+    let config = described(fields.clone());
     work.publish("config", Media::Json, &config)?;
     work.fact("model_type", fields.get("model_type").unwrap_or(&Value::Null))?;
     let reads = std::str::from_utf8(&config)
         .map_err(|error| error.to_string())
         .and_then(|text| models::Config::from_json(text).map(|_| ()).map_err(|error| error.to_string()));
     if let Err(reason) = reads {
-        work.session.warn(&format!("fetched, but no stage here can run it: {reason}"));
+        work.session.note(&format!("fetched, but no stage here can run it: {reason}"));
     }
 
     match tokenizer(files, choice)? {
@@ -85,7 +92,7 @@ pub(super) fn publish(work: &mut Work<'_>, files: &Files, choice: &Choice) -> Re
             work.publish("tokenizer", Media::Json, &tokenizer)?;
         }
         None => {
-            work.session.warn("it has no tokenizer that is read here (tokenizer.json, or a BERT's vocab.txt)")
+            work.session.note("it has no tokenizer that is read here (tokenizer.json, or a BERT's vocab.txt)")
         }
     }
 
@@ -95,6 +102,28 @@ pub(super) fn publish(work: &mut Work<'_>, files: &Files, choice: &Choice) -> Re
         .map_err(|error| Failure::Input(format!("{}: {error}", choice.weights.file())))?;
     work.fact("parameters", contents.parameters)?;
     work.fact("contents", contents.digest.to_string())
+}
+
+/// Fields of a `config.json` that say where it came from and which program wrote it.
+const ORIGIN: [&str; 2] = ["_name_or_path", "transformers_version"];
+
+/// A `config.json` by its meaning: without what names its origin, and with its fields in order.
+pub(super) fn described(mut fields: serde_json::Map<String, Value>) -> Vec<u8> {
+    ORIGIN.iter().for_each(|field| drop(fields.remove(*field)));
+    format!("{:#}\n", in_order(Value::Object(fields))).into_bytes()
+}
+
+/// A value whose objects have their fields in the order of their names, whatever features this was built with.
+fn in_order(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let sorted: BTreeMap<String, Value> =
+                fields.into_iter().map(|(name, value)| (name, in_order(value))).collect();
+            sorted.into_iter().collect::<serde_json::Map<String, Value>>().into()
+        }
+        Value::Array(values) => values.into_iter().map(in_order).collect(),
+        other => other,
+    }
 }
 
 /// The tokenizer as one file: the published one, byte for byte, or the one that a vocabulary is.
@@ -188,7 +217,8 @@ impl Contents {
                 let values = &mut values[..range.len()];
                 stored.decode(index, range, values)?;
                 for (bytes, value) in bytes.chunks_exact_mut(4).zip(values.iter()) {
-                    bytes.copy_from_slice(&value.to_le_bytes());
+                    // Zeros of either sign are one number: adding zero takes the sign away.
+                    bytes.copy_from_slice(&(value + 0.0).to_le_bytes());
                 }
                 hasher.update(&bytes[..4 * values.len()]);
             }

@@ -6,16 +6,17 @@ use clap::Args;
 use hub::{Commit, Kind, Repository};
 use serde::Serialize;
 use serde_json::Value;
-use store::{Manifest, Media};
+use store::{Manifest, Media, Recipe};
 use weights::Stored;
 
 use super::gate::{self, Distances, Finding};
 use super::model::Model;
 use super::origin::Origin;
 use super::pattern::{self, Pattern, Place, Progress};
-use super::{Fetch, Kind as Fetched};
-use crate::pretrain::checkpoint_role;
+use super::{Fetch, Kind as Fetched, import};
+use crate::ladder::rung_role;
 use crate::rows::RungRow;
+use crate::sameness;
 use crate::stage::{self, Failure, Inputs, Work};
 
 /// The checkpoints of one pretraining run.
@@ -71,6 +72,8 @@ pub struct Rung {
     step: u64,
     /// Tokens seen; 0 where nothing tells.
     tokens: u64,
+    /// What all rungs of the run are called.
+    run: String,
 }
 
 impl Ladder {
@@ -86,7 +89,8 @@ impl Ladder {
                 let rung = |git_ref: hub::GitRef| {
                     let Progress { step, tokens } = pattern.progress(&git_ref.name)?;
                     let (repository, commit) = (repository.id().to_owned(), git_ref.commit.to_string());
-                    Some(Rung { name: git_ref.name, repository, commit, step, tokens })
+                    let run = format!("{repository}@{}", pattern.run(&git_ref.name));
+                    Some(Rung { name: git_ref.name, repository, commit, step, tokens, run })
                 };
                 refs.into_iter().filter_map(rung).collect::<Vec<Rung>>()
             }
@@ -95,7 +99,9 @@ impl Ladder {
                     origin.hub(&format!("a list of the models of {owner}"))?.models_of(owner, search)?;
                 let rung = |name: String| {
                     let Progress { step, tokens } = pattern.progress(&name)?;
-                    Some(Rung { repository: name.clone(), name, commit: String::new(), step, tokens })
+                    let (repository, commit) = (name.clone(), String::new());
+                    let run = pattern.run(&name);
+                    Some(Rung { repository, name, commit, step, tokens, run })
                 };
                 listed.into_iter().filter_map(rung).collect()
             }
@@ -174,7 +180,7 @@ impl Ladder {
         let distances = distances(work, &models)?;
         findings.extend(gate::strays(&names.collect::<Vec<_>>(), &distances));
         for finding in &findings {
-            work.session.warn(&finding.to_string());
+            work.session.note(&finding.to_string());
         }
         work.fact("findings", &findings)?;
         self.publish(work, &models, &distances)
@@ -223,36 +229,39 @@ impl Ladder {
             commit: rung.commit.clone(),
             allow_pickle: self.allow_pickle,
         };
-        let recipe = stage::recipe(&Fetch { kind: Fetched::Model(model.clone()) }, &Inputs::default())?;
-        let manifest = work.session.keyed(recipe, |work| model.run_from(work, origin)).map_err(
-            |failure| match failure {
-                Failure::Input(reason) => Failure::Input(format!("rung {}: {reason}", rung.name)),
-                other => other,
-            },
-        )?;
-        // A rung is no input of the ladder: without a name of its own, a clean-up before the ladder's end would take it.
-        work.session.store.set_ref(&format!("rungs/{}", manifest.key), &manifest)?;
-        Ok(manifest)
+        let mut inputs = Inputs::default();
+        inputs.rest_on(import::versions());
+        let recipe = stage::recipe(&Fetch { kind: Fetched::Model(model.clone()) }, &inputs)?;
+        work.session.keyed(recipe, |work| model.run_from(work, origin)).map_err(|failure| match failure {
+            Failure::Input(reason) => Failure::Input(format!("rung {}: {reason}", rung.name)),
+            other => other,
+        })
     }
 
     /// Checks that all rungs have one architecture and one tokenizer.
     fn same_description(&self, work: &Work<'_>, models: &[Manifest]) -> Result<(), Failure> {
         let Some(first) = models.first() else { return Ok(()) };
-        let shape = |model: &Manifest| -> Result<Value, Failure> {
-            shape(&work.session.bytes(&model.input_of("config")?)?)
+        let read = |model: &Manifest, role: &str| -> Result<Vec<u8>, Failure> {
+            match model.outputs.contains_key(role) {
+                true => Ok(work.session.bytes(&model.input_of(role)?)?.to_vec()),
+                false => Ok(Vec::new()),
+            }
         };
-        let tokenizer = |model: &Manifest| model.outputs.get("tokenizer").map(|output| output.object);
-        let expected = shape(first)?;
+        let (config, tokenizer) = (read(first, "config")?, read(first, "tokenizer")?);
         for (model, rung) in models.iter().zip(&self.pinned) {
-            let what = match () {
-                () if shape(model)? != expected => "architecture (config.json)",
-                () if tokenizer(model) != tokenizer(first) => "tokenizer",
-                () => continue,
+            let of_config = sameness::configs(&read(model, "config")?, &config);
+            let of_tokenizer =
+                || -> Result<_, Failure> { Ok(sameness::tokenizers(&read(model, "tokenizer")?, &tokenizer)) };
+            let found = match of_config {
+                Some(difference) => Some(("architecture (config.json)", difference)),
+                None => of_tokenizer()?.map(|difference| ("tokenizer", difference)),
             };
-            return Err(Failure::Input(format!(
-                "rung {} has another {what} than rung {}: they are not checkpoints of one run",
-                rung.name, self.pinned[0].name
-            )));
+            if let Some((what, difference)) = found {
+                return Err(Failure::Input(format!(
+                    "rung {} has another {what} than rung {}, so they are not checkpoints of one run: {difference}",
+                    rung.name, self.pinned[0].name
+                )));
+            }
         }
         Ok(())
     }
@@ -265,8 +274,13 @@ impl Ladder {
     ) -> Result<(), Failure> {
         let mut rows = Vec::with_capacity(models.len());
         for (index, (rung, model)) in self.pinned.iter().zip(models).enumerate() {
-            let weights = model.input_of("model")?.object;
-            work.adopt(checkpoint_role(rung.step), Media::Safetensors, weights)?;
+            let step = rung.of_run(work, model)?;
+            let weights = work.part(rung_role(rung.step), &step, "model")?;
+            for role in
+                ["config", "tokenizer"].iter().filter(|role| index == 0 && step.outputs.contains_key(**role))
+            {
+                work.part(*role, &step, role)?;
+            }
             rows.push(RungRow {
                 step: rung.step,
                 tokens: rung.tokens,
@@ -278,28 +292,35 @@ impl Ladder {
                 checkpoint: weights.to_string(),
             });
         }
-        for role in ["config", "tokenizer"] {
-            if let Some(output) = models.first().and_then(|model| model.outputs.get(role)) {
-                work.adopt(role, output.media, output.object)?;
-            }
-        }
         work.publish("rungs", Media::Parquet, &RungRow::write(&rows)?)?;
         Ok(())
+    }
+}
+
+impl Rung {
+    /// The model as a rung of its run: where it stands in training is part of its history, which others of the ladder are
+    /// taken is not.
+    fn of_run(&self, work: &Work<'_>, model: &Manifest) -> Result<Manifest, Failure> {
+        let parameters = serde_json::json!({ "run": self.run, "step": self.step, "tokens": self.tokens });
+        let Value::Object(parameters) = parameters else { return Err(Failure::Bug("not an object".into())) };
+        let mut inputs = Inputs::default();
+        for role in model.outputs.keys() {
+            inputs.add(role, model, role)?;
+        }
+        let recipe =
+            Recipe { stage: "fetch-rung".into(), version: 1, parameters, inputs: inputs.of_recipe() };
+        work.session.keyed(recipe, |work| {
+            for (role, output) in &model.outputs {
+                work.adopt(role, output.media, output.object)?;
+            }
+            Ok(())
+        })
     }
 }
 
 /// A fact of a manifest that is a text.
 fn fact(manifest: &Manifest, name: &str) -> String {
     manifest.facts.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-/// What a configuration says of the architecture: all but where it came from and which program wrote it.
-fn shape(config: &[u8]) -> Result<Value, Failure> {
-    const ORIGIN: [&str; 5] = ["_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"];
-    let mut fields: serde_json::Map<String, Value> = serde_json::from_slice(config)
-        .map_err(|error| Failure::Input(format!("config.json is not a JSON object: {error}")))?;
-    fields.retain(|name, _| !ORIGIN.contains(&name.as_str()));
-    Ok(fields.into())
 }
 
 /// Distances between neighbours and between second neighbours.

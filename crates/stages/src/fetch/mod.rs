@@ -14,8 +14,6 @@ mod model;
 mod origin;
 mod pattern;
 
-use std::collections::BTreeMap;
-
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -57,25 +55,22 @@ impl Stage for Fetch {
     const VERSION: u32 = 1;
 
     fn resolve(&mut self, _session: &Session) -> Result<Inputs, Failure> {
+        let mut inputs = Inputs::default();
         match &mut self.kind {
             Kind::Model(model) => model.pin()?,
             Kind::Folder(folder) => folder.pin()?,
             Kind::Dataset(dataset) => dataset.pin()?,
             Kind::Ladder(ladder) => ladder.pin()?,
         }
-        Ok(Inputs::default())
-    }
-
-    fn versions(&self) -> BTreeMap<&'static str, u32> {
-        match self.kind {
-            Kind::Dataset(_) => BTreeMap::new(),
-            Kind::Model(_) | Kind::Folder(_) => BTreeMap::from([("import", import::VERSION)]),
-            Kind::Ladder(_) => BTreeMap::from([
-                ("import", import::VERSION),
-                ("gate", gate::VERSION),
-                ("distance", weights::distance::VERSION),
-            ]),
+        match &self.kind {
+            Kind::Dataset(_) => {}
+            Kind::Model(_) | Kind::Folder(_) => inputs.rest_on(import::versions()),
+            Kind::Ladder(_) => {
+                inputs.rest_on(import::versions().and(gate::versions()));
+                inputs.rest_on(weights::distance::versions().and(tables::versions()));
+            }
         }
+        Ok(inputs)
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {

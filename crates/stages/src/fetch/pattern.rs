@@ -118,6 +118,23 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// What all rungs of a run are called: the name of one, with a star where it says how far it is.
+    pub(super) fn run(&self, name: &str) -> String {
+        let Some(groups) = self.names.captures(name) else { return name.to_owned() };
+        let mut spans: Vec<_> = ["step", "tokens"]
+            .into_iter()
+            .filter_map(|group| groups.name(group).map(|found| found.range()))
+            .collect();
+        spans.sort_by_key(|span| std::cmp::Reverse(span.start));
+        let mut run = name.to_owned();
+        for span in spans {
+            run.replace_range(span, "*");
+        }
+        run
+    }
+}
+
 /// A count with its unit: `20k`, `100M`, `1B`.
 fn count(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -160,6 +177,17 @@ mod tests {
         ] {
             assert_eq!(Pattern::preset(preset).unwrap().progress(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn rungs_of_a_run_share_its_name() {
+        let run = |preset: &str, name: &str| Pattern::preset(preset).unwrap().run(name);
+        assert_eq!(
+            run("multiberts:0", "google/multiberts-seed_0-step_20k"),
+            "google/multiberts-seed_0-step_*"
+        );
+        assert_eq!(run("pythia-70m", "step143000"), "step*");
+        assert_eq!(run("olmo-2-1b-early", "stage1-step3000-tokens7B"), "stage1-step*-tokens*");
     }
 
     #[test]

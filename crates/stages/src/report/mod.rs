@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use measures::{agreement, ensemble, estimate, matching, mechanism, planner, scores, selection};
+use measures::{
+    agreement, cluster, ensemble, estimate, matching, mechanism, planner, scores, selection, trend,
+};
 use report::{DEFAULT_ARM, Edition, Plan, Study};
 use serde::Serialize;
 use store::{Manifest, Media};
@@ -112,22 +114,24 @@ impl Stage for Report {
         let plan = self.plan().resolved(default.map(|run| run.step))?;
         (self.early_until, self.late_from) = (plan.early_until, plan.late_from);
         self.study = StudyManifests(manifests);
+        inputs.rest_on(
+            [
+                agreement::versions(),
+                cluster::versions(),
+                ensemble::versions(),
+                estimate::versions(),
+                matching::versions(),
+                mechanism::versions(),
+                planner::versions(),
+                scores::versions(),
+                selection::versions(),
+                trend::versions(),
+                tables::versions(),
+            ]
+            .into_iter()
+            .collect(),
+        );
         Ok(inputs)
-    }
-
-    fn versions(&self) -> BTreeMap<&'static str, u32> {
-        BTreeMap::from([
-            ("agreement", agreement::VERSION),
-            ("ensemble", ensemble::VERSION),
-            ("estimate", estimate::VERSION),
-            ("matching", matching::VERSION),
-            ("mechanism", mechanism::VERSION),
-            ("planner", planner::VERSION),
-            ("random", random::VERSION),
-            ("scores", scores::VERSION),
-            ("selection", selection::VERSION),
-            ("tables", tables::VERSION),
-        ])
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
@@ -205,7 +209,10 @@ fn outputs_read(manifest: &Manifest) -> Result<&'static [&'static str], Failure>
         "soup" => Ok(&["members"]),
         "finetune" => Ok(&["curve"]),
         "prepare" => Ok(&["labels"]),
+        "prepare-part" => Ok(&["examples"]),
+        "pretrain-rung" | "fetch-rung" => Ok(&["config"]),
         _ if manifest.outputs.contains_key("ladder") => Ok(&["ladder"]),
+        _ if manifest.outputs.contains_key("rungs") => Ok(&["rungs"]),
         // Checkpoints from elsewhere have no ladder; that they were the start of runs is in the runs' own keys.
         _ if manifest.outputs.contains_key("config") => Ok(&["config"]),
         stage => Err(Failure::Input(format!("{stage} {} is nothing to report on", manifest.key.short()))),

@@ -49,8 +49,8 @@ pub(super) fn add_base(
 /// # Errors
 /// As [`Group::load`] and [`merges::Method::merge`].
 pub(super) fn merge(work: &Work<'_>, method: merges::Method) -> Result<(Group, Weights), Failure> {
-    let task = TaskInputs::load(work)?;
-    let group = Group::load(work, task.outputs(), Compute::default())?;
+    let mut task = TaskInputs::load(work)?;
+    let group = Group::load(work, &mut task, Compute::default())?;
     let members: Vec<&Weights> = group.weights.iter().collect();
     if let merges::Method::Slerp { .. } = method {
         let merged = method.merge(members[0], &members)?;

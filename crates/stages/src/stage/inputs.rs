@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 use store::{Input, Manifest};
+use versions::Versions;
 
 use super::{Failure, Session};
 
@@ -49,12 +50,46 @@ impl Source {
     pub fn manifest(&self, session: &Session) -> Result<Manifest, Failure> {
         Ok(session.store.resolve(&self.name)?)
     }
+
+    /// The result that made the output that is named, or the output `default` where none is, and its role there. A rung
+    /// of a ladder is a result of its own, with its own description of the model.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] if there is no such result or output, [`Failure::Input`] if the result that a part is of is not
+    /// in the store.
+    pub fn part(&self, session: &Session, default: &str) -> Result<(Manifest, String), Failure> {
+        let manifest = self.manifest(session)?;
+        let role = self.role.as_deref().unwrap_or(default);
+        let output = manifest.output(role)?;
+        let Some(from) = output.from else { return Ok((manifest, role.to_owned())) };
+        let part = session.store.manifest(&from)?;
+        let part = part.ok_or_else(|| {
+            Failure::Input(format!(
+                "`{}:{role}` is a part made by {}, which is not in the store: run {} again",
+                self.name,
+                from.short(),
+                manifest.stage
+            ))
+        })?;
+        let is_it = |role: &&String| part.outputs[*role].object == output.object;
+        let Some(role) = part.outputs.keys().find(is_it).cloned() else {
+            return Err(Failure::Input(format!(
+                "`{}:{role}` names other bytes than {} {}: run {} again",
+                self.name,
+                part.stage,
+                from.short(),
+                manifest.stage
+            )));
+        };
+        Ok((part, role))
+    }
 }
 
-/// Resolved inputs by role; within a role, order counts.
+/// Resolved inputs by role, and the versions of the methods that read them; within a role, order counts.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     roles: BTreeMap<String, Vec<Input>>,
+    versions: Versions,
 }
 
 impl Inputs {
@@ -70,6 +105,17 @@ impl Inputs {
     /// Adds an input that is already resolved.
     pub fn push(&mut self, role: &str, input: Input) {
         self.roles.entry(role.into()).or_default().push(input);
+    }
+
+    /// Notes that the result depends on these methods.
+    pub fn rest_on(&mut self, versions: Versions) {
+        self.versions.add(versions);
+    }
+
+    /// Versions of all methods that the result depends on.
+    #[must_use]
+    pub fn versions(&self) -> &Versions {
+        &self.versions
     }
 
     /// The inputs of one role, in order.

@@ -10,6 +10,7 @@ mod flags;
 mod inputs;
 mod progress;
 mod provenance;
+pub mod ranges;
 mod session;
 
 pub(crate) use failure::exit;
@@ -17,9 +18,9 @@ pub use failure::{ExitStatus, Failure};
 pub use flags::Flags;
 pub use inputs::{Inputs, Source};
 pub use progress::Meter;
+pub(crate) use progress::say;
 pub use session::{Session, Work};
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
@@ -33,14 +34,12 @@ pub trait Stage: Args + Serialize {
     /// Raised by hand whenever the same recipe yields other bytes for a reason that no other version covers.
     const VERSION: u32;
 
-    /// Checks the parameters, writes out the defaults that depend on others, and names the inputs.
+    /// Checks the parameters, writes out the defaults that depend on others, and names the inputs and the methods that
+    /// the stage rests on.
     ///
     /// # Errors
     /// [`Failure::Usage`] for parameters that contradict each other, [`Failure::Input`] for inputs that do not exist.
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure>;
-
-    /// Versions of the methods that these parameters select; they are part of the recipe.
-    fn versions(&self) -> BTreeMap<&'static str, u32>;
 
     /// Computes the outputs.
     ///
@@ -96,14 +95,20 @@ fn run<S: Stage>(mut stage: S, flags: &Flags) -> Result<(), Failure> {
     print_result(&manifest, flags)
 }
 
+/// The JSON form of a value of ours.
+///
+/// # Errors
+/// [`Failure::Bug`] if it has none.
+pub(crate) fn json(value: &impl Serialize) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::Bug(format!("a value has no JSON form: {error}")))
+}
+
 /// The recipe of a stage with its defaults written out.
 pub(crate) fn recipe<S: Stage>(stage: &S, inputs: &Inputs) -> Result<Recipe, Failure> {
-    let versions: serde_json::Map<String, serde_json::Value> =
-        stage.versions().into_iter().map(|(name, version)| (name.to_owned(), version.into())).collect();
-    let serde_json::Value::Object(mut parameters) = serde_json::to_value(stage)? else {
+    let serde_json::Value::Object(mut parameters) = json(stage)? else {
         return Err(Failure::Bug("a stage's parameters are not a JSON object".into()));
     };
-    parameters.insert("versions".into(), versions.into());
+    parameters.insert("versions".into(), json(inputs.versions())?);
     Ok(Recipe { stage: S::NAME.into(), version: S::VERSION, parameters, inputs: inputs.of_recipe() })
 }
 

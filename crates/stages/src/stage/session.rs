@@ -43,10 +43,16 @@ impl Session {
         Meter::of_bytes(!self.quiet, what, bytes)
     }
 
+    /// As [`Session::meter`], of work that goes on at `done`: rates count from there.
+    #[must_use]
+    pub fn meter_from(&self, what: impl Into<Cow<'static, str>>, done: u64, total: u64) -> Meter {
+        Meter::new(!self.quiet, what, total).starting_at(done)
+    }
+
     /// Says something on stderr that a person should know and that is no failure.
-    pub fn warn(&self, words: &str) {
+    pub fn note(&self, words: &str) {
         if !self.quiet {
-            eprintln!("note: {words}");
+            super::say(&format!("note: {words}"));
         }
     }
 
@@ -82,6 +88,17 @@ impl Session {
         Ok(self.store.map(&input.object)?)
     }
 
+    /// The result of `recipe`, if it is there.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] if the store cannot be read.
+    pub fn find(&self, recipe: &Recipe) -> Result<Option<Manifest>, Failure> {
+        match self.store.find(&recipe.stage, &recipe.key()?)? {
+            Lookup::Hit(manifest) => Ok(Some(manifest)),
+            Lookup::Missing | Lookup::Broken(_) => Ok(None),
+        }
+    }
+
     /// The result of `recipe`: found, or computed by `work` and committed.
     ///
     /// Two processes that want the same key work once: the second waits for the first and finds its result.
@@ -98,9 +115,7 @@ impl Session {
             return Ok(manifest);
         }
         let _lock = self.store.lock(&recipe.stage, &key, &mut |holder| {
-            if !self.quiet {
-                eprintln!("samebasin {}: waiting for {holder}, who works on {}", recipe.stage, key.short());
-            }
+            self.note(&format!("waiting for {holder}, which computes {} {}", recipe.stage, key.short()));
         })?;
         if let Lookup::Hit(manifest) = self.store.find(&recipe.stage, &key)? {
             return Ok(manifest);
@@ -187,6 +202,20 @@ impl Work<'_> {
             .ok_or_else(|| Failure::Input(format!("input `{role}` is missing")))
     }
 
+    /// The only input of a role that need not be there.
+    #[must_use]
+    pub fn optional(&self, role: &str) -> Option<&Input> {
+        self.recipe.inputs.get(role)?.first()
+    }
+
+    /// The verified bytes of the only input of a role that need not be there: `None` where the stage has no such input.
+    ///
+    /// # Errors
+    /// As [`Session::bytes`]: an input that is named and cannot be read ends the stage.
+    pub fn optional_bytes(&self, role: &str) -> Result<Option<MappedObject>, Failure> {
+        self.optional(role).map(|input| self.session.bytes(input)).transpose()
+    }
+
     /// The verified bytes of the only input of a role.
     ///
     /// # Errors
@@ -206,7 +235,7 @@ impl Work<'_> {
         bytes: &[u8],
     ) -> Result<ObjectId, Failure> {
         let object = self.session.store.put(bytes)?;
-        self.outputs.insert(role.into(), Output { object, bytes: bytes.len() as u64, media });
+        self.outputs.insert(role.into(), Output { object, bytes: bytes.len() as u64, media, from: None });
         Ok(object)
     }
 
@@ -221,7 +250,7 @@ impl Work<'_> {
         write: impl FnOnce(&mut Sink) -> Result<(), Failure>,
     ) -> Result<ObjectId, Failure> {
         let (object, bytes) = self.session.store.put_stream(write)?;
-        self.outputs.insert(role.into(), Output { object, bytes, media });
+        self.outputs.insert(role.into(), Output { object, bytes, media, from: None });
         Ok(object)
     }
 
@@ -236,7 +265,7 @@ impl Work<'_> {
         path: &std::path::Path,
     ) -> Result<ObjectId, Failure> {
         let (object, bytes) = self.session.store.put_file(path)?;
-        self.outputs.insert(role.into(), Output { object, bytes, media });
+        self.outputs.insert(role.into(), Output { object, bytes, media, from: None });
         Ok(object)
     }
 
@@ -246,7 +275,33 @@ impl Work<'_> {
     /// [`Failure::Store`] if it is not there.
     pub fn adopt(&mut self, role: impl Into<String>, media: Media, object: ObjectId) -> Result<(), Failure> {
         let bytes = self.session.store.map(&object)?.len() as u64;
-        self.outputs.insert(role.into(), Output { object, bytes, media });
+        self.outputs.insert(role.into(), Output { object, bytes, media, from: None });
+        Ok(())
+    }
+
+    /// Lists output `output` of another result as a part of this one: it keeps the recipe that made it.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] naming the outputs that exist if that one does not.
+    pub fn part(
+        &mut self,
+        role: impl Into<String>,
+        manifest: &Manifest,
+        output: &str,
+    ) -> Result<ObjectId, Failure> {
+        let Input { from, object } = manifest.input_of(output)?;
+        self.outputs.insert(role.into(), Output { from: Some(from), ..*manifest.output(output)? });
+        Ok(object)
+    }
+
+    /// Hands an input on as an output: it keeps the recipe that made it.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] if the object is not there.
+    pub fn pass(&mut self, role: impl Into<String>, media: Media, input: Input) -> Result<(), Failure> {
+        let bytes = self.session.store.map(&input.object)?.len() as u64;
+        self.outputs
+            .insert(role.into(), Output { object: input.object, bytes, media, from: Some(input.from) });
         Ok(())
     }
 

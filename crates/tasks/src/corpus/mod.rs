@@ -15,3 +15,9 @@ pub use wordpiece::{tokenizer_of_vocabulary, train_tokenizer, train_tokenizer_wi
 
 /// Changes whenever the same files and parameters yield another tokenizer, other tokens or other batches.
 pub const VERSION: u32 = 1;
+
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("corpus", VERSION).and(random::versions()).and(tables::versions())
+}

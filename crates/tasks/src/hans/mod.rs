@@ -23,6 +23,12 @@ use crate::{Content, Error, Examples};
 /// Changes whenever the same parameters yield other pairs.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("hans", VERSION).and(random::versions())
+}
+
 /// Pairs of a sub-case at most: no sub-case runs out of different ones before.
 pub const MOST_PER_CASE: usize = 1_000;
 

@@ -30,3 +30,9 @@ pub use task::{Params, task};
 
 /// Changes whenever the same parameters and seed yield other sentences.
 pub const VERSION: u32 = 2;
+
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("roles", VERSION).and(random::versions()).and(tables::versions())
+}

@@ -51,10 +51,18 @@
 
 mod assemble;
 mod format;
+mod recipe;
 mod spec;
 
 pub use assemble::Prepared;
+pub use recipe::PartRecipe;
 pub use spec::{Format, Generated, Generator, Pair, Part, Pooled, Sample, Spec};
 
 /// Changes whenever the same specification and files yield another task.
 pub const VERSION: u32 = 1;
+
+/// Versions of this method and of those that it rests on.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    versions::Versions::of("table", VERSION).and(random::versions()).and(tables::versions())
+}

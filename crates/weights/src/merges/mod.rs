@@ -12,6 +12,7 @@ pub mod ties;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use versions::Versions;
 
 use crate::{Error, Weights};
 
@@ -50,15 +51,15 @@ pub enum Method {
 }
 
 impl Method {
-    /// Version of the method's file: changes whenever its merge does.
+    /// Versions of the method and of what it rests on.
     #[must_use]
-    pub fn version(self) -> u32 {
+    pub fn versions(self) -> Versions {
         match self {
-            Self::TaskArithmetic { .. } => task_arithmetic::VERSION,
-            Self::Slerp { .. } => slerp::VERSION,
-            Self::Ties { .. } => ties::VERSION,
-            Self::Dare { .. } => dare::VERSION,
-            Self::ModelStock => model_stock::VERSION,
+            Self::TaskArithmetic { .. } => Versions::of("task-arithmetic", task_arithmetic::VERSION),
+            Self::Slerp { .. } => Versions::of("slerp", slerp::VERSION),
+            Self::Ties { .. } => Versions::of("ties", ties::VERSION),
+            Self::Dare { .. } => Versions::of("dare", dare::VERSION).and(random::versions()),
+            Self::ModelStock => Versions::of("model-stock", model_stock::VERSION),
         }
     }
 
@@ -149,7 +150,6 @@ mod tests {
                 matches!(method.merge(&base, &[&model, &stranger]), Err(Error::Missing { .. })),
                 "{method}"
             );
-            assert_eq!(method.version(), 1);
         }
         let three = Method::Slerp { alpha: 0.5 }.merge(&base, &[&model, &model, &model]).unwrap_err();
         assert_eq!(three.to_string(), "the number of models must be 2 for slerp, not 3");

@@ -7,6 +7,8 @@ pub mod layer_wise;
 pub mod linear;
 pub mod spherical;
 
+use versions::Versions;
+
 use crate::{Error, Weights};
 
 /// All paths, in the order in which pages show them.
@@ -30,6 +32,12 @@ impl Path {
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         PATHS.into_iter().find(|path| path.name == name)
+    }
+
+    /// Versions of the path.
+    #[must_use]
+    pub fn versions(&self) -> Versions {
+        Versions::of(self.name, self.version)
     }
 
     /// Writes the point at `alpha` of the path from `a` to `b` to `out`.

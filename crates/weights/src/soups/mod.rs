@@ -11,6 +11,7 @@ pub mod wise;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use versions::Versions;
 
 pub use greedy::{Considered, Rule, Soup};
 
@@ -37,13 +38,15 @@ pub enum Method {
 }
 
 impl Method {
-    /// Version of the method's file: changes whenever its soup does.
+    /// Versions of the method and of what it rests on.
     #[must_use]
-    pub fn version(self) -> u32 {
+    pub fn versions(self) -> Versions {
         match self {
-            Self::Uniform => uniform::VERSION,
-            Self::Greedy { .. } => greedy::VERSION,
-            Self::RandomOrder { .. } => random_order::VERSION,
+            Self::Uniform => Versions::of("uniform", uniform::VERSION),
+            Self::Greedy { .. } => Versions::of("greedy", greedy::VERSION),
+            Self::RandomOrder { .. } => {
+                Versions::of("random-order", random_order::VERSION).and(random::versions())
+            }
         }
     }
 
@@ -97,7 +100,6 @@ mod tests {
             assert_eq!(same.soup.values, one.values, "{method}: the soup of copies is the copy");
             let none = method.soup(&[], &mut score);
             assert_eq!(none.unwrap_err().to_string(), "no weights given", "{method}");
-            assert_eq!(method.version(), 1, "{method}");
         }
     }
 }

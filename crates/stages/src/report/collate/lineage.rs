@@ -8,7 +8,7 @@ use store::{Manifest, StageKey};
 
 /// Parameters that tell runs of one arm apart, and those that say which code ran.
 const NOT_OF_AN_ARM: [&str; 7] =
-    ["seed", "head_seed", "order_seed", "dropout_seed", "lora_seed", "checkpoints", "versions"];
+    ["seed", "head_seed", "order_seed", "dropout_seed", "lora_seed", "step", "versions"];
 
 /// A fine-tuned model with its history.
 #[derive(Clone, Debug)]
@@ -17,14 +17,14 @@ pub(crate) struct Run {
     pub(crate) arm: String,
     pub(crate) pretraining_seed: u64,
     pub(crate) step: u64,
-    /// Key of the pretraining run; empty where it is not known.
+    /// Key of the ladder that lists the checkpoint, or else of the checkpoint; empty where neither is known.
     pub(crate) ladder: String,
     pub(crate) finetuning_seed: u64,
     pub(crate) head_seed: u64,
     pub(crate) order_seed: u64,
     pub(crate) learning_rate: f64,
     pub(crate) steps: u64,
-    /// Key of the prepared task.
+    /// Key of the training set.
     pub(crate) task: String,
     pub(crate) failed: bool,
     /// All that an arm is told by, by name.
@@ -36,9 +36,9 @@ pub(crate) type Manifests = BTreeMap<StageKey, Manifest>;
 
 /// The fine-tuning runs among the manifests, with their arms named, sorted by arm, pretraining seed, step and key.
 pub(crate) fn runs(manifests: &Manifests) -> Vec<Run> {
-    let seeds = pretraining_seeds(manifests);
+    let known = Known { seeds: pretraining_seeds(manifests), ladders: ladders(manifests) };
     let finetunes = manifests.values().filter(|manifest| manifest.stage == "finetune");
-    let mut runs: Vec<Run> = finetunes.map(|manifest| run(manifest, manifests, &seeds)).collect();
+    let mut runs: Vec<Run> = finetunes.map(|manifest| run(manifest, manifests, &known)).collect();
     name_arms(&mut runs);
     runs.sort_by(|a, b| {
         (a.arm != DEFAULT_ARM, &a.arm, a.pretraining_seed, a.step, &a.key).cmp(&(
@@ -52,45 +52,89 @@ pub(crate) fn runs(manifests: &Manifests) -> Vec<Run> {
     runs
 }
 
-/// The seed of each pretraining run; those that name none get numbers after the largest that is named.
-pub(crate) fn pretraining_seeds(manifests: &Manifests) -> BTreeMap<StageKey, u64> {
-    let used: BTreeSet<StageKey> = manifests
+/// The seed of each pretraining run, by its [name](run_name); those that name none get numbers after the largest that is
+/// named.
+pub(crate) fn pretraining_seeds(manifests: &Manifests) -> BTreeMap<String, u64> {
+    let ladders = ladders(manifests);
+    let mut named: BTreeMap<String, Option<u64>> = BTreeMap::new();
+    let rungs = manifests
         .values()
         .filter(|manifest| manifest.stage == "finetune")
-        .filter_map(|manifest| Some(manifest.inputs.get("model")?.first()?.from))
-        .chain(
-            manifests
-                .values()
-                .filter(|manifest| manifest.outputs.contains_key("ladder"))
-                .map(|manifest| manifest.key),
-        )
-        .collect();
-    let named =
-        |key: &StageKey| manifests.get(key).and_then(|manifest| manifest.parameters.get("seed")?.as_u64());
-    let mut next = used.iter().filter_map(named).max().map_or(0, |seed| seed + 1);
-    let mut seeds = BTreeMap::new();
-    for key in used {
-        let seed = named(&key).unwrap_or_else(|| {
+        .filter_map(|manifest| Some(manifest.inputs.get("model")?.first()?.from));
+    for rung in rungs {
+        let ladder = ladders.get(&rung).copied();
+        let seed = ladder.and_then(seed_of).or_else(|| seed_of(manifests.get(&rung)?));
+        let known = named.entry(run_name(&rung, manifests)).or_default();
+        *known = known.or(seed);
+    }
+    for ladder in manifests.values().filter(|manifest| manifest.outputs.contains_key("ladder")) {
+        let known = named.entry(run_of_ladder(ladder, manifests)).or_default();
+        *known = known.or(seed_of(ladder));
+    }
+    let mut next = named.values().flatten().max().map_or(0, |seed| seed + 1);
+    let number = |(name, seed): (String, Option<u64>)| {
+        let seed = seed.unwrap_or_else(|| {
             next += 1;
             next - 1
         });
-        seeds.insert(key, seed);
-    }
-    seeds
+        (name, seed)
+    };
+    named.into_iter().map(number).collect()
 }
 
-fn run(manifest: &Manifest, manifests: &Manifests, seeds: &BTreeMap<StageKey, u64>) -> Run {
+fn seed_of(manifest: &Manifest) -> Option<u64> {
+    manifest.parameters.get("seed")?.as_u64()
+}
+
+/// The ladder that lists each rung: one with losses before one without, one that was measured on a text of one's own
+/// before the loss that its pretraining left.
+fn ladders(manifests: &Manifests) -> BTreeMap<StageKey, &Manifest> {
+    let mut ladders: BTreeMap<StageKey, &Manifest> = BTreeMap::new();
+    let rank = |ladder: &Manifest| (ladder.outputs.contains_key("ladder"), ladder.stage == "gauge");
+    for manifest in manifests.values() {
+        for (_, rung) in manifest.parts().filter(|(role, _)| crate::ladder::step_of(role).is_some()) {
+            let known = ladders.entry(rung.from).or_insert(manifest);
+            if rank(manifest) > rank(known) {
+                *known = manifest;
+            }
+        }
+    }
+    ladders
+}
+
+/// What the pretraining run of a rung is called: all rungs of a run share it.
+pub(crate) fn run_name(rung: &StageKey, manifests: &Manifests) -> String {
+    let Some(manifest) = manifests.get(rung) else { return rung.to_string() };
+    match manifest.stage.as_str() {
+        "fetch-rung" => manifest.parameters.get("run").map_or_else(String::new, Value::to_string),
+        "pretrain-rung" => {
+            let mut parameters = manifest.parameters.clone();
+            parameters.remove("step");
+            let objects = manifest.inputs.values().flatten().map(|input| input.object.to_string());
+            format!("{} {}", Value::from(parameters), objects.collect::<Vec<_>>().join(" "))
+        }
+        _ => rung.to_string(),
+    }
+}
+
+/// What the run of a ladder is called: by a rung of it that was fine-tuned from, if there is one.
+pub(crate) fn run_of_ladder(ladder: &Manifest, manifests: &Manifests) -> String {
+    let known = ladder.parts().map(|(_, rung)| rung.from).find(|rung| manifests.contains_key(rung));
+    known.map_or_else(|| ladder.key.to_string(), |rung| run_name(&rung, manifests))
+}
+
+fn run(manifest: &Manifest, manifests: &Manifests, known: &Known<'_>) -> Run {
     let integer = |name: &str| manifest.parameters.get(name).and_then(Value::as_u64);
     let origin = manifest.inputs.get("model").and_then(|inputs| inputs.first());
-    let ladder = origin.and_then(|origin| manifests.get(&origin.from));
-    let role = ladder.zip(origin).and_then(|(ladder, origin)| {
-        let same = |role: &&String| ladder.outputs[*role].object == origin.object;
+    let rung = origin.and_then(|origin| manifests.get(&origin.from));
+    let ladder = origin.and_then(|origin| known.ladders.get(&origin.from).copied());
+    let listed = ladder.zip(origin).and_then(|(ladder, origin)| {
         ladder
-            .outputs
-            .keys()
-            .find(|role| role.starts_with("step-") && same(role))
-            .or_else(|| ladder.outputs.keys().find(same))
+            .parts()
+            .filter(|(_, part)| part.from == origin.from)
+            .find_map(|(role, _)| crate::ladder::step_of(role))
     });
+    let stated = || rung?.parameters.get("step")?.as_u64();
     let task = manifest.inputs.get("task.train").and_then(|inputs| inputs.first()).map(|input| input.from);
     let seed = integer("seed").unwrap_or(0);
     let mut recipe = BTreeMap::new();
@@ -101,21 +145,16 @@ fn run(manifest: &Manifest, manifests: &Manifests, seeds: &BTreeMap<StageKey, u6
             recipe.insert("task".into(), task.map_or("none".into(), |key| key.short()));
         }
     }
-    if let Some(ladder) = ladder {
-        flatten(&ladder.parameters, "pretraining ", &mut recipe);
-        // The checkpoints that a ladder was made of are what its rungs are, not what its arm is.
-        let described = |role: &&String| !role.starts_with("step-") && *role != "progress";
-        for (role, inputs) in ladder.inputs.iter().filter(|(role, _)| described(role)) {
-            let objects: Vec<String> = inputs.iter().map(|input| input.object.short()).collect();
-            recipe.insert(format!("pretraining {role}"), objects.join(" "));
-        }
+    if let Some(rung) = rung {
+        describe_pretraining(rung, manifests, &mut recipe);
     }
+    let name = origin.map(|origin| run_name(&origin.from, manifests));
     Run {
         key: manifest.key.to_string(),
         arm: String::new(),
-        pretraining_seed: origin.and_then(|origin| seeds.get(&origin.from)).copied().unwrap_or(0),
-        step: role.and_then(|role| role.rsplit('-').next()?.parse().ok()).unwrap_or(0),
-        ladder: ladder.map_or(String::new(), |ladder| ladder.key.to_string()),
+        pretraining_seed: name.and_then(|name| known.seeds.get(&name)).copied().unwrap_or(0),
+        step: listed.or_else(stated).unwrap_or(0),
+        ladder: ladder.or(rung).map_or(String::new(), |ladder| ladder.key.to_string()),
         finetuning_seed: seed,
         head_seed: integer("head_seed").unwrap_or(seed),
         order_seed: integer("order_seed").unwrap_or(seed),
@@ -127,11 +166,39 @@ fn run(manifest: &Manifest, manifests: &Manifests, seeds: &BTreeMap<StageKey, u6
     }
 }
 
+/// What is known of where rungs come from.
+struct Known<'a> {
+    seeds: BTreeMap<String, u64>,
+    ladders: BTreeMap<StageKey, &'a Manifest>,
+}
+
+/// What an arm's pretraining is told by. Pretraining seeds of one model are one arm: what was fetched is described by its
+/// kind and size, and not by the names and commits of its repositories.
+fn describe_pretraining(rung: &Manifest, manifests: &Manifests, recipe: &mut BTreeMap<String, String>) {
+    match rung.stage.as_str() {
+        "fetch" | "fetch-rung" => {
+            let fetched = rung.inputs.get("model").and_then(|inputs| manifests.get(&inputs.first()?.from));
+            for fact in ["model_type", "parameters"] {
+                if let Some(value) = fetched.unwrap_or(rung).facts.get(fact) {
+                    recipe.insert(format!("pretraining {fact}"), plain(value));
+                }
+            }
+        }
+        _ => {
+            flatten(&rung.parameters, "pretraining ", recipe);
+            for (role, inputs) in &rung.inputs {
+                let objects: Vec<String> = inputs.iter().map(|input| input.object.short()).collect();
+                recipe.insert(format!("pretraining {role}"), objects.join(" "));
+            }
+        }
+    }
+}
+
 /// The parameters of a generated task by name; of one from files, its key.
-fn describe_task(prepared: &Manifest, recipe: &mut BTreeMap<String, String>) {
-    let kind = prepared.parameters.get("kind").and_then(Value::as_object).and_then(|kind| kind.iter().next());
-    match kind {
-        Some((name, Value::Object(parameters))) if name != "table" => {
+fn describe_task(train: &Manifest, recipe: &mut BTreeMap<String, String>) {
+    let world = train.parameters.get("part").and_then(|part| part.get("world")?.as_object()?.iter().next());
+    match world {
+        Some((name, Value::Object(parameters))) => {
             recipe.insert("task".into(), name.clone());
             let clash = |name: &str| recipe.contains_key(name) || name == "seed";
             let renamed: Map<String, Value> = parameters
@@ -143,8 +210,16 @@ fn describe_task(prepared: &Manifest, recipe: &mut BTreeMap<String, String>) {
             flatten(&renamed, "", recipe);
         }
         _ => {
-            recipe.insert("task".into(), prepared.key.short());
+            recipe.insert("task".into(), train.key.short());
         }
+    }
+}
+
+/// A value as people read it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -152,8 +227,7 @@ fn flatten(parameters: &Map<String, Value>, prefix: &str, recipe: &mut BTreeMap<
     for (name, value) in parameters.iter().filter(|(name, _)| !NOT_OF_AN_ARM.contains(&name.as_str())) {
         match value {
             Value::Object(inner) => flatten(inner, &format!("{prefix}{name} "), recipe),
-            Value::String(text) => drop(recipe.insert(format!("{prefix}{name}"), text.clone())),
-            other => drop(recipe.insert(format!("{prefix}{name}"), other.to_string())),
+            value => drop(recipe.insert(format!("{prefix}{name}"), plain(value))),
         }
     }
 }

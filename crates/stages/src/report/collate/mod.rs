@@ -41,6 +41,7 @@ pub(crate) fn upstream(store: &Store, named: Vec<Manifest>) -> Result<Manifests,
         let roles: &[&str] = match manifest.stage.as_str() {
             "evaluate" | "interpolate" | "soup" => &["model"],
             "finetune" => &["model", "task.train"],
+            "fetch-rung" => &["model"],
             _ => &[],
         };
         for input in roles.iter().filter_map(|role| manifest.inputs.get(*role)).flatten() {
@@ -49,7 +50,7 @@ pub(crate) fn upstream(store: &Store, named: Vec<Manifest>) -> Result<Manifests,
             }
             match store.manifest(&input.from)? {
                 Some(found) => waiting.push(found),
-                None if manifest.stage == "finetune" => {}
+                None if ["finetune", "fetch-rung"].contains(&manifest.stage.as_str()) => {}
                 None => {
                     return Err(Failure::Input(format!(
                         "{} {} is about model {}, whose manifest is not in the store",
@@ -115,9 +116,10 @@ fn ladder(store: &Store, manifests: &Manifests) -> Result<Vec<Rung>, Failure> {
     let seeds = lineage::pretraining_seeds(manifests);
     let mut rungs = Vec::new();
     for manifest in manifests.values().filter(|manifest| manifest.outputs.contains_key("ladder")) {
+        let seed = seeds.get(&lineage::run_of_ladder(manifest, manifests)).copied().unwrap_or(0);
         let rows = LossPoint::read(&store.map(&manifest.output("ladder")?.object)?)?;
         rungs.extend(rows.into_iter().map(|row| Rung {
-            pretraining_seed: seeds.get(&manifest.key).copied().unwrap_or(0),
+            pretraining_seed: seed,
             step: row.step,
             tokens: row.tokens,
             held_out_loss: row.held_out_loss,
@@ -126,10 +128,30 @@ fn ladder(store: &Store, manifests: &Manifests) -> Result<Vec<Rung>, Failure> {
             ladder: manifest.key.to_string(),
         }));
     }
+    // Where a run's ladder is not named, its rung says what it measured itself.
+    let listed: BTreeSet<String> = rungs.iter().map(|rung| rung.checkpoint.clone()).collect();
+    for manifest in manifests.values().filter(|manifest| manifest.stage == "pretrain-rung") {
+        let rung = measured_rung(manifest, manifests, &seeds);
+        rungs.extend(rung.filter(|rung| !listed.contains(&rung.checkpoint)));
+    }
     rungs.sort_by(|a, b| {
         (a.pretraining_seed, &a.ladder, a.step).cmp(&(b.pretraining_seed, &b.ladder, b.step))
     });
     Ok(rungs)
+}
+
+/// What a rung's own manifest says of its loss.
+fn measured_rung(manifest: &Manifest, manifests: &Manifests, seeds: &BTreeMap<String, u64>) -> Option<Rung> {
+    let fact = |name: &str| manifest.facts.get(name);
+    Some(Rung {
+        pretraining_seed: seeds.get(&lineage::run_name(&manifest.key, manifests)).copied().unwrap_or(0),
+        step: manifest.parameters.get("step")?.as_u64()?,
+        tokens: fact("tokens")?.as_u64()?,
+        held_out_loss: fact("held_out_loss")?.as_f64()?,
+        held_out_accuracy: fact("held_out_accuracy")?.as_f64()?,
+        checkpoint: manifest.outputs.get("model")?.object.to_string(),
+        ladder: manifest.key.to_string(),
+    })
 }
 
 fn held_out_loss(ladder: &[Rung], run: &Run) -> Option<f64> {

@@ -1,0 +1,126 @@
+//! What decides each part of a task: the section of the specification that is its own, what it takes from the whole, and
+//! its files. A comment, another order of the sections, or a further section changes none of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use versions::Versions;
+
+use super::{Generator, Part, Spec};
+use crate::{Form, Metric, hans};
+
+/// What decides a part of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartRecipe {
+    /// The part's section with what it takes from the whole specification: labels, form and metric. Nothing in it is
+    /// null.
+    pub section: Value,
+    /// The files that it reads.
+    pub files: BTreeSet<String>,
+    /// Versions of what makes it.
+    pub versions: Versions,
+}
+
+impl Spec {
+    /// The specification as a value that depends on its meaning alone. Nothing in it is null.
+    #[must_use]
+    pub fn canonical(&self) -> Value {
+        without_nulls(self)
+    }
+
+    /// What decides each part, by the part's role: `train`, `split.<name>`, `do.<name>.base` and `do.<name>.done`.
+    #[must_use]
+    pub fn part_recipes(&self) -> BTreeMap<String, PartRecipe> {
+        let read = self.parts().map(|(section, part)| {
+            let role = if section == "val" { "split.val".to_owned() } else { section };
+            (role, self.of_file(part))
+        });
+        let made = self.generated.iter().map(|(name, generated)| {
+            let Generator::Hans = generated.generator;
+            let recipe = PartRecipe {
+                section: self.with_whole(without_nulls(generated)),
+                files: BTreeSet::new(),
+                versions: super::versions().and(hans::versions()),
+            };
+            (format!("split.{name}"), recipe)
+        });
+        read.chain(made).collect()
+    }
+
+    fn of_file(&self, part: &Part) -> PartRecipe {
+        PartRecipe {
+            section: self.with_whole(without_nulls(part)),
+            files: BTreeSet::from([part.file.clone()]),
+            versions: super::versions(),
+        }
+    }
+
+    /// A section and what every part takes from the whole. A default is omitted.
+    fn with_whole(&self, section: Value) -> Value {
+        let mut whole =
+            Map::from_iter([("labels".to_owned(), json!(self.labels)), ("section".into(), section)]);
+        if self.form != Form::default() {
+            whole.insert("form".into(), json!(self.form));
+        }
+        // Only ratings are read by the metric: they need not be labels to the letter.
+        if self.metric == Metric::Pearson {
+            whole.insert("metric".into(), json!(self.metric));
+        }
+        whole.into()
+    }
+}
+
+/// The JSON form of a value of ours, without the fields that are null.
+fn without_nulls(value: &impl Serialize) -> Value {
+    fn strip(value: Value) -> Value {
+        match value {
+            Value::Object(fields) => fields
+                .into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(name, value)| (name, strip(value)))
+                .collect::<Map<String, Value>>()
+                .into(),
+            Value::Array(values) => values.into_iter().map(strip).collect(),
+            other => other,
+        }
+    }
+    strip(serde_json::to_value(value).expect("a specification is plain data with string keys"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::tests::SPEC;
+    use super::*;
+
+    fn recipes(text: &str) -> BTreeMap<String, PartRecipe> {
+        Spec::parse(text).unwrap().part_recipes()
+    }
+
+    #[test]
+    fn a_part_is_decided_by_its_own_section_and_the_labels() {
+        let before = recipes(SPEC);
+        assert_eq!(before.keys().collect::<Vec<_>>(), ["split.ood", "split.val", "train"]);
+        assert_eq!(before["train"].files, BTreeSet::from(["train.jsonl".to_owned()]));
+
+        let further =
+            format!("# a comment\n{SPEC}[split.id]\nfile = \"id.csv\"\ntext = \"a\"\nlabel = \"y\"\n");
+        let after = recipes(&further);
+        assert_eq!(after.len(), 4);
+        assert!(before.iter().all(|(role, recipe)| after[role] == *recipe));
+
+        let other = recipes(&SPEC.replace("skip = 2", "skip = 1"));
+        let changed: Vec<&String> = before.keys().filter(|role| before[*role] != other[*role]).collect();
+        assert_eq!(changed, ["split.ood"]);
+        let labels = recipes(&SPEC.replace(r#"["no", "yes"]"#, r#"["yes", "no"]"#));
+        assert!(before.iter().all(|(role, recipe)| labels[role] != *recipe));
+    }
+
+    #[test]
+    fn the_whole_is_compared_by_meaning() {
+        let canonical = |text: &str| Spec::parse(text).unwrap().canonical();
+        assert_eq!(canonical(SPEC), canonical(&format!("# why\n{}", SPEC.replace(" = ", "="))));
+        assert_ne!(canonical(SPEC), canonical(&SPEC.replace("\"rest\"", "\"all\"")));
+        assert!(!canonical(SPEC).to_string().contains("null"));
+    }
+}
