@@ -17,7 +17,7 @@
 //! );
 //! ```
 
-mod buffer;
+mod blocks;
 mod config;
 mod device;
 mod error;
@@ -27,7 +27,10 @@ mod head;
 mod inputs;
 mod maps;
 mod model;
+mod reading;
+mod stack;
 mod start;
+mod transformer;
 
 pub mod bert;
 pub mod composite;

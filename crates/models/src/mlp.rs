@@ -1,13 +1,12 @@
 //! Perceptrons with ReLU: `layers.0`, `layers.1`, ..., `classifier`.
 
-use std::ops::Range;
-
-use kernels::matmul::{Into, Precision};
-use kernels::{cross_entropy, linear, relu};
+use kernels::matmul::Into;
+use kernels::{cross_entropy, relu};
 use serde::{Deserialize, Serialize};
 use weights::Layout;
 
-use crate::buffer::Buffer;
+use crate::blocks::map::Form;
+use crate::blocks::{Aim, Buffer, Map};
 use crate::fields::{check_size, parse, render};
 use crate::head::MLP_ARCHITECTURE;
 use crate::start::Initial;
@@ -75,19 +74,10 @@ pub(crate) fn initial(shape: &[usize]) -> Initial {
     }
 }
 
-/// One affine layer in the flat buffer.
-#[derive(Clone, Debug)]
-struct Layer {
-    weight: Range<usize>,
-    bias: Range<usize>,
-    inputs: usize,
-    outputs: usize,
-}
-
 /// A perceptron's layers.
 #[derive(Clone, Debug)]
 pub(crate) struct Mlp {
-    layers: Vec<Layer>,
+    layers: Vec<Map>,
 }
 
 /// Memory of a perceptron's passes.
@@ -109,31 +99,26 @@ impl Mlp {
         for (i, &outputs) in config.hidden_sizes.iter().chain([&labels]).enumerate() {
             let name =
                 if i == config.hidden_sizes.len() { "classifier".into() } else { format!("layers.{i}") };
-            let weight = layout.push(format!("{name}.weight"), &[outputs, inputs]);
-            let bias = layout.push(format!("{name}.bias"), &[outputs]);
-            layers.push(Layer { weight, bias, inputs, outputs });
+            layers.push(Map::push(layout, &name, outputs, inputs, Form::AFFINE));
             inputs = outputs;
         }
         Ok(Self { layers })
     }
 
-    /// Leaves every layer's output in `buffers`; returns the number of rows.
-    fn forward(&self, values: &[f32], inputs: &[f32], buffers: &mut Buffers) -> usize {
+    /// Leaves every layer's output in `outputs`, and returns the last, the logits `[n, classes]`.
+    fn forward<'b>(&self, values: &[f32], inputs: &[f32], outputs: &'b mut Vec<Buffer>) -> &'b mut Buffer {
+        let last = self.layers.len() - 1;
         let n = inputs.len() / self.layers[0].inputs;
-        buffers.outputs.resize_with(self.layers.len().max(buffers.outputs.len()), Buffer::default);
-        for (i, layer) in self.layers.iter().enumerate() {
-            let (before, rest) = buffers.outputs.split_at_mut(i);
-            let x = before.last().map_or(inputs, |x| x.get(n * layer.inputs));
-            let y = rest[0].room(n * layer.outputs);
-            let (weight, bias) = (&values[layer.weight.clone()], &values[layer.bias.clone()]);
-            if i + 1 == self.layers.len() {
-                linear::forward_with_bias(y, x, weight, bias, layer.inputs, Precision::F32);
-            } else {
-                linear::forward(y, x, weight, layer.inputs, Precision::F32);
-                relu::forward(y, bias);
+        outputs.resize_with(self.layers.len().max(outputs.len()), Buffer::default);
+        for (i, map) in self.layers.iter().enumerate() {
+            let (before, rest) = outputs.split_at_mut(i);
+            let y = rest[0].room(n, map.outputs);
+            map.forward(values, before.last().map_or(inputs, Buffer::get), y);
+            if i < last {
+                relu::rectify(y);
             }
         }
-        n
+        &mut outputs[last]
     }
 
     fn labels(&self) -> usize {
@@ -141,8 +126,7 @@ impl Mlp {
     }
 
     pub(crate) fn logits<'b>(&self, values: &[f32], inputs: &[f32], buffers: &'b mut Buffers) -> &'b [f32] {
-        let n = self.forward(values, inputs, buffers);
-        buffers.outputs[self.layers.len() - 1].get(n * self.labels())
+        self.forward(values, inputs, &mut buffers.outputs).get()
     }
 
     pub(crate) fn losses(
@@ -159,42 +143,31 @@ impl Mlp {
         &self,
         values: &[f32],
         inputs: &[f32],
-        targets: &Targets<'_>,
-        scale: f32,
+        aim: Aim<'_>,
         gradient: &mut [f32],
         buffers: &mut Buffers,
     ) -> Tally {
-        let n = self.forward(values, inputs, buffers);
         let Buffers { outputs, gradient: dy, next } = buffers;
-        let last = self.layers.len() - 1;
-        let logits = outputs[last].get(n * self.labels());
-        let d_logits = dy.room(logits.len());
-        d_logits.copy_from_slice(logits);
-        let tally = cross_entropy::forward_backward(d_logits, classes(targets), self.labels(), scale);
-        linear::bias_gradient(&mut gradient[self.layers[last].bias.clone()], d_logits);
-        for (i, layer) in self.layers.iter().enumerate().rev() {
-            let x = if i == 0 { inputs } else { outputs[i - 1].get(n * layer.inputs) };
-            let d = dy.get(n * layer.outputs);
-            linear::weight_gradient(&mut gradient[layer.weight.clone()], d, x, layer.inputs, Precision::F32);
-            if i > 0 {
-                let dx = next.room(n * layer.inputs);
-                linear::input_gradient(
-                    dx,
-                    d,
-                    &values[layer.weight.clone()],
-                    layer.inputs,
-                    Precision::F32,
-                    Into::Overwrite,
-                );
-                relu::backward(dx, x, &mut gradient[self.layers[i - 1].bias.clone()]);
-                std::mem::swap(dy, next);
+        let logits = self.forward(values, inputs, outputs);
+        let d_logits = dy.copy(logits);
+        let tally = cross_entropy::forward_backward(d_logits, aim.labels, self.labels(), aim.scale);
+        self.layers[self.layers.len() - 1].bias_backward(d_logits, gradient);
+        for (i, map) in self.layers.iter().enumerate().rev() {
+            if i == 0 {
+                map.weight_backward(inputs, dy.get(), gradient);
+                continue;
             }
+            let x = &outputs[i - 1];
+            let dx = next.room(x.rows(), map.inputs);
+            map.product_backward(values, x.get(), dy.get(), (&mut *dx, Into::Overwrite), gradient);
+            relu::backward(dx, x.get(), self.layers[i - 1].bias_mut(gradient));
+            dy.swap(next);
         }
         tally
     }
 }
 
-fn classes<'a>(targets: &Targets<'a>) -> &'a [u32] {
+pub(crate) fn classes<'a>(targets: &Targets<'a>) -> &'a [u32] {
     match targets {
         Targets::Classes(labels) => labels,
         Targets::MaskedTokens { .. } | Targets::Sequences { .. } => {

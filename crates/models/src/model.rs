@@ -5,6 +5,8 @@ use std::sync::Arc;
 use kernels::matmul::Precision;
 use weights::{Layout, Weights};
 
+use crate::blocks::Aim;
+use crate::transformer::{self, Step, Transformer};
 use crate::{
     Config, Device, Draw, Dropout, Error, Head, Inputs, Tally, Targets, bert, composite, decoder, inputs,
     mlp, start, t5,
@@ -24,18 +26,14 @@ pub struct Model {
 
 #[derive(Clone, Debug)]
 enum Family {
-    Bert(Box<bert::Bert>),
-    Decoder(Box<decoder::Decoder>),
-    T5(Box<t5::T5>),
+    Transformer(Box<Transformer>),
     Mlp(mlp::Mlp),
 }
 
 /// Memory of the passes. Keep one per thread: it grows to what the largest batch needs and stays.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    bert: bert::Buffers,
-    decoder: decoder::Buffers,
-    t5: t5::Buffers,
+    transformer: transformer::Buffers,
     mlp: mlp::Buffers,
     resident: composite::Resident,
 }
@@ -51,12 +49,11 @@ impl Model {
             crate::fields::check_size("num_labels", labels)?;
         }
         let mut layout = Layout::default();
+        let transformer = |made| Family::Transformer(Box::new(made));
         let family = match &config {
-            Config::Bert(config) => Family::Bert(Box::new(bert::Bert::new(config, head, &mut layout)?)),
-            Config::Decoder(config) => {
-                Family::Decoder(Box::new(decoder::Decoder::new(config, head, &mut layout)?))
-            }
-            Config::T5(config) => Family::T5(Box::new(t5::T5::new(config, head, &mut layout)?)),
+            Config::Bert(config) => transformer(bert::build(config, head, &mut layout)?),
+            Config::Decoder(config) => transformer(decoder::build(config, head, &mut layout)?),
+            Config::T5(config) => transformer(t5::build(config, head, &mut layout)?),
             Config::Mlp(config) => Family::Mlp(mlp::Mlp::new(config, head, &mut layout)?),
         };
         let layout = Arc::new(layout);
@@ -70,9 +67,7 @@ impl Model {
     /// [`Error::Precision`] if the family, or the model's device, computes in `f32` alone.
     pub fn with_precision(mut self, precision: Precision) -> Result<Self, Error> {
         match &mut self.family {
-            Family::Bert(bert) => bert.set_precision(precision),
-            Family::Decoder(decoder) => decoder.set_precision(precision),
-            Family::T5(t5) => t5.set_precision(precision),
+            Family::Transformer(transformer) => transformer.set_precision(precision),
             Family::Mlp(_) if precision == Precision::F32 => {}
             Family::Mlp(_) => {
                 let what = format!("a model of type `{}`", self.config.model_type());
@@ -212,18 +207,13 @@ impl Model {
             return composite.loss_and_gradient(inputs, targets, dropout, scale, gradient);
         }
         Ok(match (&self.family, inputs) {
-            (Family::Bert(bert), Inputs::Tokens(tokens)) => {
-                bert.loss_and_gradient(values, tokens, targets, dropout, scale, gradient, &mut workspace.bert)
-            }
-            (Family::Decoder(decoder), Inputs::Tokens(tokens)) => {
-                let buffers = &mut workspace.decoder;
-                decoder.loss_and_gradient(values, tokens, targets, dropout, scale, gradient, buffers)
-            }
-            (Family::T5(t5), Inputs::Tokens(tokens)) => {
-                t5.loss_and_gradient(values, tokens, targets, dropout, scale, gradient, &mut workspace.t5)
+            (Family::Transformer(transformer), Inputs::Tokens(tokens)) => {
+                let step = Step { tokens, targets, dropout, scale };
+                transformer.loss_and_gradient(values, step, gradient, &mut workspace.transformer)
             }
             (Family::Mlp(mlp), Inputs::Dense { values: inputs, .. }) => {
-                mlp.loss_and_gradient(values, inputs, targets, scale, gradient, &mut workspace.mlp)
+                let aim = Aim { labels: mlp::classes(targets), scale };
+                mlp.loss_and_gradient(values, inputs, aim, gradient, &mut workspace.mlp)
             }
             _ => self.refuse(),
         })
@@ -248,13 +238,9 @@ impl Model {
             return workspace.resident.composite(self, values, device)?.losses(inputs, targets);
         }
         Ok(match (&self.family, inputs) {
-            (Family::Bert(bert), Inputs::Tokens(tokens)) => {
-                bert.losses(values, tokens, targets, &mut workspace.bert)
+            (Family::Transformer(transformer), Inputs::Tokens(tokens)) => {
+                transformer.losses(values, tokens, targets, &mut workspace.transformer)
             }
-            (Family::Decoder(decoder), Inputs::Tokens(tokens)) => {
-                decoder.losses(values, tokens, targets, &mut workspace.decoder)
-            }
-            (Family::T5(t5), Inputs::Tokens(tokens)) => t5.losses(values, tokens, targets, &mut workspace.t5),
             (Family::Mlp(mlp), Inputs::Dense { values: inputs, .. }) => {
                 mlp.losses(values, inputs, targets, &mut workspace.mlp)
             }
@@ -300,11 +286,9 @@ impl Model {
             return workspace.resident.keep(&logits);
         }
         Ok(match (&self.family, inputs) {
-            (Family::Bert(bert), Inputs::Tokens(tokens)) => bert.logits(values, tokens, &mut workspace.bert),
-            (Family::Decoder(decoder), Inputs::Tokens(tokens)) => {
-                decoder.logits(values, tokens, &mut workspace.decoder)
+            (Family::Transformer(transformer), Inputs::Tokens(tokens)) => {
+                transformer.logits(values, tokens, &mut workspace.transformer)
             }
-            (Family::T5(t5), Inputs::Tokens(tokens)) => t5.logits(values, tokens, &mut workspace.t5),
             (Family::Mlp(mlp), Inputs::Dense { values: inputs, .. }) => {
                 mlp.logits(values, inputs, &mut workspace.mlp)
             }
@@ -330,9 +314,9 @@ impl Model {
             let hidden = workspace.resident.composite(self, values, device)?.hidden_states(inputs)?;
             return workspace.resident.keep(&hidden);
         }
-        match (&self.family, inputs) {
-            (Family::Bert(bert), Inputs::Tokens(tokens)) => {
-                Ok(bert.hidden_states(values, tokens, &mut workspace.bert))
+        match (&self.config, &self.family, inputs) {
+            (Config::Bert(_), Family::Transformer(transformer), Inputs::Tokens(tokens)) => {
+                Ok(transformer.hidden_states(values, tokens, &mut workspace.transformer))
             }
             _ => self.refuse(),
         }

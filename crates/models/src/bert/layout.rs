@@ -1,153 +1,132 @@
-//! Where a BERT's parameters lie.
+//! A BERT made of blocks: which they are, and where their parameters lie.
 //!
 //! Query, key and value weights stand one after the other, and so do their biases: one matrix `[3H, H]`, one product.
 
-use std::ops::Range;
-
-use kernels::matmul::Precision;
+use kernels::attention::Heads;
 use weights::Layout;
 
-use super::Config;
+use super::{Config, Names};
+use crate::blocks::attention::{Positions, Projections};
+use crate::blocks::classifier::Hidden;
+use crate::blocks::dropout::site;
+use crate::blocks::map::Form;
+use crate::blocks::{
+    Activation, Attention, Classifier, Embedding, FeedForward, LanguageHead, Map, Norm, Place, Residual, Site,
+};
+use crate::reading::Reading;
+use crate::stack::{Branch, Layer, Stack};
+use crate::transformer::{Predictor, Transformer};
 use crate::{Error, Head};
 
-/// A BERT: its shape and the places of its parameters in the flat buffer.
-#[derive(Clone, Debug)]
-pub(crate) struct Bert {
-    pub(super) config: Config,
-    pub(super) embeddings: Embeddings,
-    pub(super) layers: Vec<Layer>,
-    pub(super) head: HeadPlaces,
-    /// Of the products of the blocks and of the language head.
-    pub(super) precision: Precision,
+pub(crate) fn build(config: &Config, head: Head, layout: &mut Layout) -> Result<Transformer, Error> {
+    let embedding = embedding(config, layout);
+    let layers = (0..config.num_hidden_layers).map(|index| layer(config, index, layout)).collect();
+    let head = match head {
+        Head::MaskedLanguage => Predictor::Words(language_head(config, &embedding, layout)),
+        Head::Classification { labels } => Predictor::Classes(classifier(config, labels, layout)),
+        Head::CausalLanguage | Head::SequenceToSequence => {
+            let model_type = config.variant.model_type();
+            return Err(Error::Head { model_type, head: head.name() });
+        }
+    };
+    let stack = Stack {
+        embedding,
+        layers,
+        final_norm: None,
+        drop: Site::NONE,
+        frequencies: Vec::new(),
+        distances: None,
+    };
+    Ok(Transformer { encoder: None, stack, head, reading: Reading::First })
 }
 
-/// An affine map `[outputs, inputs]` and its bias.
-#[derive(Clone, Debug)]
-pub(super) struct Affine {
-    pub(super) weight: Range<usize>,
-    pub(super) bias: Range<usize>,
-}
-
-/// Weight and bias of a LayerNorm, side by side.
-#[derive(Clone, Debug)]
-pub(super) struct Norm {
-    pub(super) both: Range<usize>,
-    width: usize,
-}
-
-impl Norm {
-    pub(super) fn split<'a>(&self, values: &'a [f32]) -> (&'a [f32], &'a [f32]) {
-        values[self.both.clone()].split_at(self.width)
-    }
-
-    pub(super) fn split_mut<'a>(&self, values: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
-        values[self.both.clone()].split_at_mut(self.width)
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Embeddings {
-    pub(super) words: Range<usize>,
-    /// Follow the words.
-    pub(super) positions: Range<usize>,
-    /// Values of the positions' table before the row of a sequence's first token.
-    pub(super) before_first: usize,
-    /// Follow the positions.
-    pub(super) segments: Range<usize>,
-    pub(super) norm: Norm,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Layer {
-    /// Query, key, value: weight `[3H, H]`, bias `[3H]`.
-    pub(super) attention: Affine,
-    pub(super) attention_output: Affine,
-    pub(super) attention_norm: Norm,
-    pub(super) intermediate: Affine,
-    pub(super) output: Affine,
-    pub(super) output_norm: Norm,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum HeadPlaces {
-    Language { bias: Range<usize>, transform: Affine, norm: Norm },
-    Classifier { pooler: Affine, classifier: Affine, labels: usize },
-}
-
-impl Bert {
-    pub(crate) fn new(config: &Config, head: Head, layout: &mut Layout) -> Result<Self, Error> {
-        let h = config.hidden_size;
-        let f = config.intermediate_size;
-        let names = config.variant.names();
-        let body = names.body;
-        let mut table = |kind: &str, rows: usize| {
-            layout.push(format!("{body}.embeddings.{kind}_embeddings.weight"), &[rows, h])
-        };
-        let words = table("word", config.vocab_size);
-        let positions = table("position", config.max_position_embeddings);
-        let segments = match config.type_vocab_size {
-            0 => positions.end..positions.end,
-            segments => table("token_type", segments),
-        };
-        let embeddings = Embeddings {
-            words,
-            positions,
-            before_first: h * config.first_position(),
-            segments,
-            norm: push_norm(layout, &format!("{body}.embeddings.LayerNorm"), h),
-        };
-        let layers = (0..config.num_hidden_layers)
-            .map(|i| {
-                let name = |part: &str| format!("{body}.{}.{i}.{part}", names.layers);
-                let parts = names.projections.map(&name);
-                let [weight, bias] = [("weight", &[h, h][..]), ("bias", &[h])].map(|(kind, shape)| {
-                    let places = parts.each_ref().map(|part| layout.push(format!("{part}.{kind}"), shape));
-                    places[0].start..places[2].end
-                });
-                Layer {
-                    attention: Affine { weight, bias },
-                    attention_output: push_affine(layout, &name(names.attention_output), h, h),
-                    attention_norm: push_norm(layout, &name(names.attention_norm), h),
-                    intermediate: push_affine(layout, &name(names.intermediate), f, h),
-                    output: push_affine(layout, &name(names.output), h, f),
-                    output_norm: push_norm(layout, &name(names.output_norm), h),
-                }
-            })
-            .collect();
-        let head = match head {
-            Head::MaskedLanguage => HeadPlaces::Language {
-                bias: layout.push(names.decoder_bias, &[config.vocab_size]),
-                transform: push_affine(layout, names.transform, h, h),
-                norm: push_norm(layout, names.transform_norm, h),
-            },
-            Head::Classification { labels } => HeadPlaces::Classifier {
-                pooler: push_affine(layout, names.pooler, h, h),
-                classifier: push_affine(layout, names.classifier, labels, h),
-                labels,
-            },
-            Head::CausalLanguage | Head::SequenceToSequence => {
-                let model_type = config.variant.model_type();
-                return Err(Error::Head { model_type, head: head.name() });
-            }
-        };
-        Ok(Self { config: config.clone(), embeddings, layers, head, precision: Precision::F32 })
-    }
-
-    /// Sets what the products of the blocks and of the language head are computed in.
-    pub(crate) fn set_precision(&mut self, precision: Precision) {
-        self.precision = precision;
+fn embedding(config: &Config, layout: &mut Layout) -> Embedding {
+    let (h, body) = (config.hidden_size, config.variant.names().body);
+    let mut table = |kind: &str, rows: usize| {
+        layout.push(format!("{body}.embeddings.{kind}_embeddings.weight"), &[rows, h])
+    };
+    let words = table("word", config.vocab_size);
+    let positions = table("position", config.max_position_embeddings);
+    let segments = match config.type_vocab_size {
+        0 => positions.end..positions.end,
+        segments => table("token_type", segments),
+    };
+    let norm = push_norm(config, &format!("{body}.embeddings.LayerNorm"), layout);
+    Embedding {
+        words,
+        positions,
+        first_position: config.first_position(),
+        segments,
+        width: h,
+        norm: Some(norm),
+        drop: Site { number: site::EMBEDDINGS, probability: config.hidden_dropout_prob },
     }
 }
 
-fn push_affine(layout: &mut Layout, name: &str, outputs: usize, inputs: usize) -> Affine {
-    let weight = layout.push(format!("{name}.weight"), &[outputs, inputs]);
-    Affine { weight, bias: layout.push(format!("{name}.bias"), &[outputs]) }
+fn layer(config: &Config, index: usize, layout: &mut Layout) -> Layer {
+    let (h, f) = (config.hidden_size, config.intermediate_size);
+    let names = config.variant.names();
+    let Names { body, layers, .. } = names;
+    let name = |part: &str| format!("{body}.{layers}.{index}.{part}");
+    let residual = |map: &str, norm: &str, inputs, drop, layout: &mut Layout| Residual {
+        output: Map::push(layout, &name(map), h, inputs, Form::AFFINE),
+        norm: push_norm(config, &name(norm), layout),
+        place: Place::Behind,
+        drop,
+    };
+    let drop = |number, probability| Site { number, probability };
+    let projections = names.projections.map(|part| (name(part), h));
+    let attention = Attention {
+        projections: Projections::Own(Map::push_joined(layout, &projections, h, Form::AFFINE)),
+        norms: None,
+        heads: Heads::fused(config.num_attention_heads, h / config.num_attention_heads),
+        positions: Positions::None,
+        drop: drop(site::probabilities(index), config.attention_probs_dropout_prob),
+    };
+    let behind = drop(site::attention_output(index), config.attention_output_dropout());
+    let attention_end = residual(names.attention_output, names.attention_norm, h, behind, layout);
+    let feed_forward = FeedForward {
+        inner: Map::push(layout, &name(names.intermediate), f, h, Form::AFFINE),
+        width: f,
+        activation: Activation::Gelu,
+        drop: Site::NONE,
+    };
+    let behind = drop(site::output(index), config.hidden_dropout_prob);
+    let feed_forward_end = residual(names.output, names.output_norm, f, behind, layout);
+    Layer {
+        attention: Branch { block: attention, residual: attention_end },
+        cross: None,
+        feed_forward: Branch { block: feed_forward, residual: feed_forward_end },
+        is_parallel: false,
+    }
 }
 
-fn push_norm(layout: &mut Layout, name: &str, width: usize) -> Norm {
-    let weight = layout.push(format!("{name}.weight"), &[width]);
-    let bias = layout.push(format!("{name}.bias"), &[width]);
-    Norm { both: weight.start..bias.end, width }
+/// Map, GELU and norm, and a decoder that is tied to the words but for its bias.
+fn language_head(config: &Config, embedding: &Embedding, layout: &mut Layout) -> LanguageHead {
+    let (h, names) = (config.hidden_size, config.variant.names());
+    let bias = layout.push(names.decoder_bias, &[config.vocab_size]);
+    let transform = Map::push(layout, names.transform, h, h, Form::AFFINE);
+    let norm = push_norm(config, names.transform_norm, layout);
+    let decoder = Map::tied(embedding.words.clone(), bias, h);
+    LanguageHead { transform: Some((transform, norm)), scale: 1.0, decoder }
+}
+
+fn classifier(config: &Config, labels: usize, layout: &mut Layout) -> Classifier {
+    let (h, names) = (config.hidden_size, config.variant.names());
+    let probability = config.classifier_dropout();
+    let before = if config.variant.drops_features() { probability } else { 0.0 };
+    let map = Map::push(layout, names.pooler, h, h, Form::AFFINE);
+    let drop = [
+        Site { number: site::FEATURES, probability: before },
+        Site { number: site::CLASSIFIER, probability },
+    ];
+    let hidden = Hidden { map, rectifies: config.variant.rectifies(), drop };
+    let output = Map::push(layout, names.classifier, labels, h, Form::AFFINE);
+    Classifier { hidden: Some(hidden), output }
+}
+
+fn push_norm(config: &Config, name: &str, layout: &mut Layout) -> Norm {
+    Norm::push(layout, name, config.hidden_size, true, config.layer_norm_eps)
 }
 
 #[cfg(test)]
@@ -168,7 +147,7 @@ mod tests {
         };
         let names = |head| {
             let mut layout = Layout::default();
-            Bert::new(&config, head, &mut layout).unwrap();
+            build(&config, head, &mut layout).unwrap();
             let mut names: Vec<String> =
                 layout.entries().iter().map(|entry| format!("{} {:?}", entry.name, entry.shape)).collect();
             names.sort();

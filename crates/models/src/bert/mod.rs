@@ -6,11 +6,7 @@
 //! looks at (masked tokens, or the first of each sequence): keys and values still come from all tokens, so nothing
 //! changes but the time.
 
-mod backward;
-mod buffers;
 mod config;
-mod forward;
-mod heads;
 mod layout;
 mod read;
 mod variant;
@@ -19,8 +15,9 @@ mod written;
 pub use config::Config;
 pub use variant::Variant;
 
-pub(crate) use buffers::{Buffers, mask, site};
-pub(crate) use layout::Bert;
+pub(crate) use crate::blocks::dropout::{mask, site};
+pub(crate) use layout::build;
+pub(crate) use variant::Names;
 
 /// Raised whenever the family's results change.
 pub const VERSION: u32 = 1;

@@ -29,7 +29,7 @@ impl Composite {
     ) -> Result<Tensor, Error> {
         let is_classifier = matches!(self.head, Head::Classification { .. });
         let mut given = Given::default();
-        given.fill(config, is_classifier, tokens, targets);
+        given.fill_for(config, is_classifier, tokens, targets);
         let sites = |is_decoder| Sites::new(dropout, config.dropout_rate, is_decoder);
         let (source, told) = (Padded::new(tokens.starts), Padded::new(&given.starts));
         let reads = Reads { ids: tokens.ids, batch: &source, sites: sites(false), memory: None };

@@ -1,138 +1,134 @@
-//! Where a decoder's parameters lie.
-
-use std::ops::Range;
+//! A decoder made of blocks: which they are, and where their parameters lie.
 
 use kernels::attention::{Heads, Sight};
-use kernels::matmul::Precision;
+use kernels::glu::Gate;
 use weights::Layout;
 
-use super::parts::{Map, Norm};
-use super::{Activation, Config};
+use super::{Activation, Config, Names, Variant};
+use crate::blocks::attention::{Positions, Projections};
+use crate::blocks::dropout::site;
+use crate::blocks::map::Form;
+use crate::blocks::{
+    self, Attention, Classifier, Embedding, FeedForward, LanguageHead, Map, Norm, Place, Residual, Site,
+};
+use crate::reading::Reading;
+use crate::stack::{Branch, Layer, Stack};
+use crate::transformer::{Predictor, Transformer};
 use crate::{Error, Head};
 
-/// A decoder: its shape and the places of its parameters in the flat buffer.
-#[derive(Clone, Debug)]
-pub(crate) struct Decoder {
-    pub(super) config: Config,
-    pub(super) words: Range<usize>,
-    /// Empty where positions are rotations; else they follow the words.
-    pub(super) positions: Range<usize>,
-    pub(super) layers: Vec<Layer>,
-    pub(super) final_norm: Norm,
-    /// From a hidden state to the logits of words or classes.
-    pub(super) head: Map,
-    pub(super) is_classifier: bool,
-    /// Of the rotations; empty where there are none.
-    pub(super) frequencies: Vec<f32>,
+pub(crate) fn build(config: &Config, head: Head, layout: &mut Layout) -> Result<Transformer, Error> {
+    let (variant, h, v) = (config.variant, config.hidden_size, config.vocab_size);
+    let names = variant.names();
+    let embedding = embedding(config, layout);
+    let layers = (0..config.num_hidden_layers).map(|index| layer(config, index, layout)).collect();
+    let final_norm = push_norm(config, &format!("{}.{}", names.body, names.final_norm), h, layout);
+    let words = |decoder| Predictor::Words(LanguageHead { transform: None, scale: 1.0, decoder });
+    let head = match head {
+        Head::CausalLanguage if config.tie_word_embeddings => {
+            words(Map::tied(embedding.words.clone(), 0..0, h))
+        }
+        Head::CausalLanguage => words(Map::push(layout, names.decoder, v, h, Form::LINEAR)),
+        Head::Classification { labels } => {
+            let output = Map::push(layout, "score", labels, h, Form::LINEAR);
+            Predictor::Classes(Classifier { hidden: None, output })
+        }
+        Head::MaskedLanguage | Head::SequenceToSequence => {
+            return Err(Error::Head { model_type: variant.model_type(), head: head.name() });
+        }
+    };
+    let stack = Stack {
+        embedding,
+        layers,
+        final_norm: Some(final_norm),
+        drop: Site::NONE,
+        frequencies: config.frequencies(),
+        distances: None,
+    };
+    let reading = Reading::Last { padding: config.pad_token_id };
+    Ok(Transformer { encoder: None, stack, head, reading })
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct Layer {
-    /// To queries, keys and values.
-    pub(super) attention: Map,
-    /// Of all queries together, and of all keys.
-    pub(super) projection_norms: Option<[Norm; 2]>,
-    pub(super) attention_output: Map,
-    pub(super) attention_norm: Norm,
-    /// Into the feed-forward block: gates and values where it is SwiGLU.
-    pub(super) inner: Map,
-    pub(super) output: Map,
-    pub(super) output_norm: Norm,
+fn embedding(config: &Config, layout: &mut Layout) -> Embedding {
+    let (h, Names { body, words, positions, .. }) = (config.hidden_size, config.variant.names());
+    let words = layout.push(format!("{body}.{words}.weight"), &[config.vocab_size, h]);
+    let drop = Site { number: site::EMBEDDINGS, probability: config.embedding_dropout };
+    let mut embedding = Embedding::of_words(words, h, drop);
+    if let Some(name) = positions {
+        let shape = [config.max_position_embeddings, h];
+        embedding.positions = layout.push(format!("{body}.{name}.weight"), &shape);
+        embedding.segments = embedding.positions.end..embedding.positions.end;
+    }
+    embedding
 }
 
-impl Decoder {
-    pub(crate) fn new(config: &Config, head: Head, layout: &mut Layout) -> Result<Self, Error> {
-        let variant = config.variant;
-        let (h, f, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
-        let queries = config.num_attention_heads * config.head_dim;
-        let keys = config.num_key_value_heads * config.head_dim;
-        let names = variant.names();
-        let (body, has_biases, is_transposed) = (names.body, variant.has_biases(), variant.is_transposed());
-        let words = layout.push(format!("{body}.{}.weight", names.words), &[v, h]);
-        let positions = match names.positions {
-            None => words.end..words.end,
-            Some(name) => layout.push(format!("{body}.{name}.weight"), &[config.max_position_embeddings, h]),
-        };
-        let layers = (0..config.num_hidden_layers)
-            .map(|i| {
-                let name = |part: &str| format!("{body}.{}.{i}.{part}", names.layers);
-                let named = |parts: &[&str], outputs: &[usize]| -> Vec<(String, usize)> {
-                    parts.iter().map(|part| name(part)).zip(outputs.iter().copied()).collect()
-                };
-                let projections = match names.projections {
-                    [fused] => named(&[fused], &[queries + 2 * keys]),
-                    parts => named(parts, &[queries, keys, keys]),
-                };
-                let map = |layout: &mut Layout, maps: &[(String, usize)], inputs| {
-                    Map::push(layout, maps, inputs, has_biases, is_transposed)
-                };
-                let norm = |layout: &mut Layout, part: &str, width| {
-                    Norm::push(layout, &name(part), width, has_biases, config.norm_eps)
-                };
-                Layer {
-                    attention: map(layout, &projections, h),
-                    projection_norms: names
-                        .projection_norms
-                        .map(|[q, k]| [norm(layout, q, queries), norm(layout, k, keys)]),
-                    attention_output: map(layout, &named(&[names.attention_output], &[h]), queries),
-                    attention_norm: norm(layout, names.attention_norm, h),
-                    inner: map(layout, &named(names.inner, &[f, f]), h),
-                    output: map(layout, &named(&[names.output], &[h]), f),
-                    output_norm: norm(layout, names.output_norm, h),
-                }
-            })
-            .collect();
-        let final_norm =
-            Norm::push(layout, &format!("{body}.{}", names.final_norm), h, has_biases, config.norm_eps);
-        let linear = |layout: &mut Layout, name: &str, outputs| {
-            Map::push(layout, &[(name.to_owned(), outputs)], h, false, false)
-        };
-        let head_map = match head {
-            Head::CausalLanguage if config.tie_word_embeddings => Map::at(words.clone(), v, h),
-            Head::CausalLanguage => linear(layout, names.decoder, v),
-            Head::Classification { labels } => linear(layout, "score", labels),
-            Head::MaskedLanguage | Head::SequenceToSequence => {
-                return Err(Error::Head { model_type: variant.model_type(), head: head.name() });
-            }
-        };
-        Ok(Self {
-            config: config.clone(),
-            words,
-            positions,
-            layers,
-            final_norm,
-            head: head_map,
-            is_classifier: matches!(head, Head::Classification { .. }),
-            frequencies: config.frequencies(),
-        })
+fn layer(config: &Config, index: usize, layout: &mut Layout) -> Layer {
+    let (variant, h, f) = (config.variant, config.hidden_size, config.intermediate_size);
+    let [queries, keys] =
+        [config.num_attention_heads, config.num_key_value_heads].map(|heads| heads * config.head_dim);
+    let names = variant.names();
+    let name = |part: &str| format!("{}.{}.{index}.{part}", names.body, names.layers);
+    let form = Form { has_bias: variant.has_biases(), is_transposed: variant.is_transposed() };
+    let place = if variant.normalises_outputs() { Place::OfOutput } else { Place::Before };
+    let joined = |parts: &[&str], outputs: &[usize], layout: &mut Layout| {
+        let maps: Vec<(String, usize)> =
+            parts.iter().map(|part| name(part)).zip(outputs.iter().copied()).collect();
+        Map::push_joined(layout, &maps, h, form)
+    };
+    let residual = |map: &str, norm: &str, inputs, number, layout: &mut Layout| Residual {
+        output: Map::push(layout, &name(map), h, inputs, form),
+        norm: push_norm(config, &name(norm), h, layout),
+        place,
+        drop: Site { number, probability: config.residual_dropout },
+    };
+    let projections = match names.projections {
+        [_] => joined(names.projections, &[queries + 2 * keys], layout),
+        parts => joined(parts, &[queries, keys, keys], layout),
+    };
+    let norms = names.projection_norms.map(|[q, k]| {
+        [(q, queries), (k, keys)].map(|(part, width)| push_norm(config, &name(part), width, layout))
+    });
+    let attention = Attention {
+        projections: Projections::Own(projections),
+        norms,
+        heads: heads(config, index),
+        positions: if variant.rotates() { Positions::Rotary } else { Positions::None },
+        drop: Site { number: site::probabilities(index), probability: config.attention_dropout },
+    };
+    let (output, norm) = (names.attention_output, names.attention_norm);
+    let attention_end = residual(output, norm, queries, site::attention_output(index), layout);
+    let activation = match config.activation {
+        Activation::Gelu => blocks::Activation::Gelu,
+        Activation::GeluNew => blocks::Activation::GeluNew,
+        Activation::SwiGlu => blocks::Activation::Gated(Gate::Silu),
+    };
+    let inner = joined(names.inner, &[f, f], layout);
+    let feed_forward = FeedForward { inner, width: f, activation, drop: Site::NONE };
+    let feed_forward_end = residual(names.output, names.output_norm, f, site::output(index), layout);
+    Layer {
+        attention: Branch { block: attention, residual: attention_end },
+        cross: None,
+        feed_forward: Branch { block: feed_forward, residual: feed_forward_end },
+        is_parallel: config.use_parallel_residual,
     }
+}
 
-    /// Sets what the products of the blocks and of the language head are computed in.
-    pub(crate) fn set_precision(&mut self, precision: Precision) {
-        for layer in &mut self.layers {
-            for map in
-                [&mut layer.attention, &mut layer.attention_output, &mut layer.inner, &mut layer.output]
-            {
-                map.precision = precision;
-            }
-        }
-        if !self.is_classifier {
-            self.head.precision = precision;
-        }
-    }
+/// How a layer's queries, keys and values lie in memory, and how they meet.
+fn heads(config: &Config, layer: usize) -> Heads {
+    let Config { num_attention_heads: count, num_key_value_heads: shared, head_dim, .. } = *config;
+    let heads = match config.variant {
+        Variant::GptNeoX => Heads::interleaved(count, head_dim),
+        Variant::Gpt2 | Variant::Llama | Variant::Olmo2 => Heads::grouped(count, shared, head_dim),
+    };
+    let divisor = if config.scale_attn_by_inverse_layer_idx { layer + 1 } else { 1 };
+    Heads { sight: Sight::Past, scale: heads.scale / divisor as f32, ..heads }
+}
 
-    /// How a layer's queries, keys and values lie in memory, and how they meet.
-    pub(super) fn attention_heads(&self, layer: usize) -> Heads {
-        let Config { num_attention_heads: count, num_key_value_heads: shared, head_dim, .. } = self.config;
-        let heads = match self.config.variant {
-            super::Variant::GptNeoX => Heads::interleaved(count, head_dim),
-            _ => Heads::grouped(count, shared, head_dim),
-        };
-        let divisor = if self.config.scale_attn_by_inverse_layer_idx { layer + 1 } else { 1 };
-        Heads { sight: Sight::Past, scale: heads.scale / divisor as f32, ..heads }
-    }
+fn push_norm(config: &Config, name: &str, width: usize, layout: &mut Layout) -> Norm {
+    Norm::push(layout, name, width, config.variant.has_biases(), config.norm_eps)
+}
 
-    pub(super) fn is_gated(&self) -> bool {
-        self.config.activation == Activation::SwiGlu
-    }
+/// The row that stands for each sequence: its last token that is not padding, or its first if all are; of a language model,
+/// its last.
+pub(crate) fn ends(config: &Config, is_classifier: bool, tokens: &crate::Tokens<'_>, ends: &mut Vec<u32>) {
+    crate::reading::ends(config.pad_token_id.filter(|_| is_classifier), tokens, ends);
 }

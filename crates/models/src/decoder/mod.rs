@@ -5,13 +5,8 @@
 //! Sequences are packed, so that nothing is computed for padding, and every token attends to itself and what comes
 //! before it in its sequence. Behind its attention, the last layer computes only the rows that the head looks at.
 
-mod backward;
-mod buffers;
 mod config;
-mod forward;
-mod heads;
 mod layout;
-pub(crate) mod parts;
 mod read;
 mod rotations;
 #[cfg(test)]
@@ -23,9 +18,7 @@ pub use config::{Activation, Config};
 pub use rotations::Scaling;
 pub use variant::Variant;
 
-pub(crate) use buffers::Buffers;
-pub(crate) use heads::ends;
-pub(crate) use layout::Decoder;
+pub(crate) use layout::{build, ends};
 pub(crate) use variant::Names;
 
 /// Raised whenever the family's results change. It began at 0, so that the sum over the families, which keys hold, was

@@ -1,130 +1,49 @@
-//! Where a T5's parameters lie.
-
-use std::ops::Range;
+//! A T5 made of blocks: which they are, and where their parameters lie.
 
 use kernels::attention::{Heads, Sight};
-use kernels::matmul::Precision;
+use kernels::glu::Gate;
 use weights::Layout;
 
-use super::buckets::Buckets;
-use super::{Config, FeedForward, names};
-use crate::decoder::parts::{Map, Norm};
-use crate::{Error, Head};
+use super::{CLASSIFIER, Config, FeedForward as Kind, Given, Site, Sites, names};
+use crate::blocks::attention::{Positions, Projections};
+use crate::blocks::buckets::Buckets;
+use crate::blocks::classifier::Hidden;
+use crate::blocks::map::Form;
+use crate::blocks::{
+    self, Activation, Attention, Classifier, Embedding, FeedForward, LanguageHead, Map, Norm, Place, Residual,
+};
+use crate::reading::Reading;
+use crate::stack::{Branch, Distances, Layer, Stack};
+use crate::transformer::{Predictor, Transformer};
+use crate::{Error, Head, Targets, Tokens};
 
-/// A T5: its shape and the places of its parameters in the flat buffer.
-#[derive(Clone, Debug)]
-pub(crate) struct T5 {
-    pub(super) config: Config,
-    pub(super) words: Range<usize>,
-    pub(super) encoder: Stack,
-    pub(super) decoder: Stack,
-    pub(super) head: HeadPlaces,
-}
-
-/// What the decoder's states are mapped to.
-#[derive(Clone, Debug)]
-pub(super) enum HeadPlaces {
-    /// Logits of words.
-    Language(Map),
-    /// A hidden layer, and logits of classes.
-    Classifier { dense: Map, output: Map },
-}
-
-/// The encoder or the decoder.
-#[derive(Clone, Debug)]
-pub(super) struct Stack {
-    /// The table of biases, `[buckets, heads]`.
-    pub(super) distances: Range<usize>,
-    pub(super) layers: Vec<Layer>,
-    pub(super) final_norm: Norm,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Layer {
-    /// To queries, keys and values.
-    pub(super) attention: Map,
-    pub(super) attention_output: Map,
-    pub(super) attention_norm: Norm,
-    /// Of the decoder alone.
-    pub(super) cross: Option<Cross>,
-    /// Into the feed-forward block: gates and values where it is gated.
-    pub(super) inner: Map,
-    pub(super) output: Map,
-    pub(super) output_norm: Norm,
-}
-
-/// Attention to what the encoder made.
-#[derive(Clone, Debug)]
-pub(super) struct Cross {
-    pub(super) queries: Map,
-    /// To keys and values.
-    pub(super) memory: Map,
-    pub(super) output: Map,
-    pub(super) norm: Norm,
-}
-
-impl T5 {
-    pub(crate) fn new(config: &Config, head: Head, layout: &mut Layout) -> Result<Self, Error> {
-        let (h, v) = (config.d_model, config.vocab_size);
-        let body = names::body(head);
-        let words = layout.push(format!("{body}shared.weight"), &[v, h]);
-        let encoder =
-            Stack::push(config, layout, &format!("{body}encoder"), config.num_layers, Side::Encoder);
-        let decoder =
-            Stack::push(config, layout, &format!("{body}decoder"), config.num_decoder_layers, Side::Decoder);
-        let map = |layout: &mut Layout, name: &str, outputs, has_bias| {
-            Map::push(layout, &[(name.to_owned(), outputs)], h, has_bias, false)
-        };
-        let head = match head {
-            Head::SequenceToSequence if config.tie_word_embeddings => {
-                HeadPlaces::Language(Map::at(words.clone(), v, h))
-            }
-            Head::SequenceToSequence => HeadPlaces::Language(map(layout, "lm_head", v, false)),
-            Head::Classification { labels } => HeadPlaces::Classifier {
-                dense: map(layout, "classification_head.dense", h, true),
-                output: map(layout, "classification_head.out_proj", labels, true),
-            },
-            Head::MaskedLanguage | Head::CausalLanguage => {
-                return Err(Error::Head { model_type: "t5", head: head.name() });
-            }
-        };
-        Ok(Self { config: config.clone(), words, encoder, decoder, head })
-    }
-
-    /// The precision of the products of the blocks and of a language head.
-    pub(crate) fn set_precision(&mut self, precision: Precision) {
-        for layer in self.encoder.layers.iter_mut().chain(&mut self.decoder.layers) {
-            let Layer { attention, attention_output, cross, inner, output, .. } = layer;
-            let crossing = cross.iter_mut().flat_map(|c| [&mut c.queries, &mut c.memory, &mut c.output]);
-            for map in crossing.chain([attention, attention_output, inner, output]) {
-                map.precision = precision;
-            }
+pub(crate) fn build(config: &Config, head: Head, layout: &mut Layout) -> Result<Transformer, Error> {
+    let (h, v) = (config.d_model, config.vocab_size);
+    let body = names::body(head);
+    let words = layout.push(format!("{body}shared.weight"), &[v, h]);
+    let [encoder, stack] = [Side::Encoder, Side::Decoder].map(|side| {
+        let sites = Sites::new(None, config.dropout_rate, side == Side::Decoder);
+        let embedding = Embedding::of_words(words.clone(), h, sites.of_embeddings());
+        Builder { config, side, sites, layout: &mut *layout }.stack(body, embedding)
+    });
+    let decoder = |decoder, scale| Predictor::Words(LanguageHead { transform: None, scale, decoder });
+    let head = match head {
+        Head::SequenceToSequence if config.tie_word_embeddings => {
+            decoder(Map::tied(words, 0..0, h), (h as f32).powf(-0.5))
         }
-        if let HeadPlaces::Language(map) = &mut self.head {
-            map.precision = precision;
+        Head::SequenceToSequence => decoder(Map::push(layout, "lm_head", v, h, Form::LINEAR), 1.0),
+        Head::Classification { labels } => {
+            let drop =
+                CLASSIFIER.map(|number| blocks::Site { number, probability: config.classifier_dropout });
+            let map = Map::push(layout, "classification_head.dense", h, h, Form::AFFINE);
+            let output = Map::push(layout, "classification_head.out_proj", labels, h, Form::AFFINE);
+            Predictor::Classes(Classifier { hidden: Some(Hidden { map, rectifies: false, drop }), output })
         }
-    }
-
-    /// How a stack's queries, keys and values lie in memory, and how they meet: without a factor.
-    pub(super) fn heads(&self, stack: &Stack) -> Heads {
-        let sight = if stack.is_decoder() { Sight::Past } else { Sight::All };
-        Heads { sight, scale: 1.0, ..Heads::fused(self.config.num_heads, self.config.d_kv) }
-    }
-
-    /// The same of so many queries of the decoder and the encoder's keys and values.
-    pub(super) fn cross_heads(&self, queries: usize) -> Heads {
-        Heads { scale: 1.0, ..Heads::split(self.config.num_heads, self.config.d_kv, queries) }
-    }
-
-    /// How a stack's distances fall into buckets.
-    pub(super) fn buckets(&self, stack: &Stack) -> Buckets {
-        self.config.buckets(stack.is_decoder())
-    }
-
-    /// What the input of the language head is multiplied by.
-    pub(super) fn output_scale(&self) -> f32 {
-        if self.config.tie_word_embeddings { (self.config.d_model as f32).powf(-0.5) } else { 1.0 }
-    }
+        Head::MaskedLanguage | Head::CausalLanguage => {
+            return Err(Error::Head { model_type: "t5", head: head.name() });
+        }
+    };
+    Ok(Transformer { encoder: Some(encoder), stack, head, reading: config.reading() })
 }
 
 impl Config {
@@ -136,6 +55,23 @@ impl Config {
             both_ways: !is_decoder,
         }
     }
+
+    fn reading(&self) -> Reading {
+        Reading::Later { start: self.decoder_start_token_id, end: self.eos_token_id }
+    }
+}
+
+impl Given {
+    /// What the decoder is given.
+    pub(crate) fn fill_for(
+        &mut self,
+        config: &Config,
+        is_classifier: bool,
+        tokens: &Tokens<'_>,
+        targets: Option<&Targets<'_>>,
+    ) {
+        self.fill(config.reading(), is_classifier, tokens, targets);
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -144,61 +80,92 @@ enum Side {
     Decoder,
 }
 
-impl Stack {
-    fn push(config: &Config, layout: &mut Layout, name: &str, n_layers: usize, side: Side) -> Self {
-        let (h, f, width) = (config.d_model, config.d_ff, config.num_heads * config.d_kv);
-        let norm = |layout: &mut Layout, name: &str| {
-            Norm::push(layout, &format!("{name}.layer_norm"), h, false, config.layer_norm_epsilon)
+/// Makes one of the stacks.
+struct Builder<'a> {
+    config: &'a Config,
+    side: Side,
+    sites: Sites,
+    layout: &'a mut Layout,
+}
+
+impl Builder<'_> {
+    fn stack(mut self, body: &str, embedding: Embedding) -> Stack {
+        let (name, n_layers) = match self.side {
+            Side::Encoder => (format!("{body}encoder"), self.config.num_layers),
+            Side::Decoder => (format!("{body}decoder"), self.config.num_decoder_layers),
         };
-        let map = |layout: &mut Layout, block: &str, parts: &[&str], outputs, inputs| {
-            let maps: Vec<(String, usize)> =
-                parts.iter().map(|part| (format!("{block}.{part}"), outputs)).collect();
-            Map::push(layout, &maps, inputs, false, false)
-        };
-        let mut distances = 0..0;
-        let layers = (0..n_layers)
-            .map(|i| {
-                let block = |number| format!("{name}.block.{i}.layer.{number}");
-                let own = format!("{}.SelfAttention", block(0));
-                let attention = map(layout, &own, &["q", "k", "v"], width, h);
-                let attention_output = map(layout, &own, &["o"], h, width);
-                if i == 0 {
-                    let shape = [config.relative_attention_num_buckets, config.num_heads];
-                    distances = layout.push(format!("{own}.relative_attention_bias.weight"), &shape);
-                }
-                let attention_norm = norm(layout, &block(0));
-                let cross = (side == Side::Decoder).then(|| {
-                    let other = format!("{}.EncDecAttention", block(1));
-                    Cross {
-                        queries: map(layout, &other, &["q"], width, h),
-                        memory: map(layout, &other, &["k", "v"], width, h),
-                        output: map(layout, &other, &["o"], h, width),
-                        norm: norm(layout, &block(1)),
-                    }
-                });
-                let last = block(1 + usize::from(cross.is_some()));
-                let dense = format!("{last}.DenseReluDense");
-                let inner: &[&str] = match config.feed_forward {
-                    FeedForward::Relu => &["wi"],
-                    FeedForward::GatedGelu => &["wi_0", "wi_1"],
-                };
-                Layer {
-                    attention,
-                    attention_output,
-                    attention_norm,
-                    cross,
-                    inner: map(layout, &dense, inner, f, h),
-                    output: map(layout, &dense, &["wo"], h, f),
-                    output_norm: norm(layout, &last),
-                }
-            })
-            .collect();
-        let final_norm =
-            Norm::push(layout, &format!("{name}.final_layer_norm"), h, false, config.layer_norm_epsilon);
-        Self { distances, layers, final_norm }
+        let mut distances = None;
+        let layers = (0..n_layers).map(|index| self.layer(&name, index, &mut distances)).collect();
+        let epsilon = self.config.layer_norm_epsilon;
+        let name = format!("{name}.final_layer_norm");
+        let final_norm = Norm::push(self.layout, &name, self.config.d_model, false, epsilon);
+        let drop = self.sites.of_states();
+        Stack { embedding, layers, final_norm: Some(final_norm), drop, frequencies: Vec::new(), distances }
     }
 
-    pub(super) fn is_decoder(&self) -> bool {
-        self.layers[0].cross.is_some()
+    fn layer(&mut self, stack: &str, index: usize, distances: &mut Option<Distances>) -> Layer {
+        let Config { d_model: h, d_ff: f, num_heads, d_kv, .. } = *self.config;
+        let width = num_heads * d_kv;
+        let block = |number| format!("{stack}.block.{index}.layer.{number}");
+        let own = format!("{}.SelfAttention", block(0));
+        let projections = Projections::Own(self.map(&own, &["q", "k", "v"], width, h));
+        let sight = if self.side == Side::Decoder { Sight::Past } else { Sight::All };
+        let output = self.map(&own, &["o"], h, width);
+        if index == 0 {
+            let count = self.config.relative_attention_num_buckets;
+            let name = format!("{own}.relative_attention_bias.weight");
+            let table = self.layout.push(name, &[count, num_heads]);
+            let buckets = self.config.buckets(self.side == Side::Decoder);
+            *distances = Some(Distances { table, buckets, heads: num_heads });
+        }
+        // Scores are not scaled.
+        let heads = Heads { sight, scale: 1.0, ..Heads::fused(num_heads, d_kv) };
+        let drop = self.sites.of_layer(index, Site::Probabilities);
+        let attention = Attention { projections, norms: None, heads, positions: Positions::Distances, drop };
+        let residual = self.residual(output, &block(0), index, Site::AttentionOutput);
+        let attention = Branch { block: attention, residual };
+        let cross = (self.side == Side::Decoder).then(|| self.cross(&block(1), index));
+        let last = block(1 + usize::from(cross.is_some()));
+        let dense = format!("{last}.DenseReluDense");
+        let (parts, activation): (&[&str], _) = match self.config.feed_forward {
+            Kind::Relu => (&["wi"], Activation::Relu),
+            Kind::GatedGelu => (&["wi_0", "wi_1"], Activation::Gated(Gate::GeluNew)),
+        };
+        let inner = self.map(&dense, parts, f, h);
+        let output = self.map(&dense, &["wo"], h, f);
+        let residual = self.residual(output, &last, index, Site::Output);
+        let drop = self.sites.of_layer(index, Site::Inner);
+        let feed_forward = Branch { block: FeedForward { inner, width: f, activation, drop }, residual };
+        Layer { attention, cross, feed_forward, is_parallel: false }
+    }
+
+    /// Attention to what the encoder made.
+    fn cross(&mut self, block: &str, index: usize) -> Branch<Attention> {
+        let Config { d_model: h, num_heads, d_kv, .. } = *self.config;
+        let (name, width) = (format!("{block}.EncDecAttention"), num_heads * d_kv);
+        let queries = self.map(&name, &["q"], width, h);
+        let memory = self.map(&name, &["k", "v"], width, h);
+        let output = self.map(&name, &["o"], h, width);
+        let attention = Attention {
+            projections: Projections::Across { queries, memory },
+            norms: None,
+            heads: Heads { scale: 1.0, ..Heads::fused(num_heads, d_kv) },
+            positions: Positions::None,
+            drop: self.sites.of_layer(index, Site::CrossProbabilities),
+        };
+        Branch { block: attention, residual: self.residual(output, block, index, Site::CrossOutput) }
+    }
+
+    fn residual(&mut self, output: Map, block: &str, index: usize, site: Site) -> Residual {
+        let (h, epsilon) = (self.config.d_model, self.config.layer_norm_epsilon);
+        let norm = Norm::push(self.layout, &format!("{block}.layer_norm"), h, false, epsilon);
+        Residual { output, norm, place: Place::Before, drop: self.sites.of_layer(index, site) }
+    }
+
+    /// Maps of a block, side by side, with so many outputs each.
+    fn map(&mut self, block: &str, parts: &[&str], outputs: usize, inputs: usize) -> Map {
+        let maps: Vec<(String, usize)> =
+            parts.iter().map(|part| (format!("{block}.{part}"), outputs)).collect();
+        Map::push_joined(self.layout, &maps, inputs, Form::LINEAR)
     }
 }

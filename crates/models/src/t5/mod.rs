@@ -8,24 +8,21 @@
 //! Sequences are packed, so that nothing is computed for padding. Behind its first attention, the decoder's last layer
 //! computes only the rows that the head looks at.
 
-mod backward;
-mod buckets;
-mod buffers;
 mod config;
-mod forward;
-mod heads;
 mod layout;
 mod names;
 mod read;
+mod sites;
 #[cfg(test)]
 pub(crate) mod tests;
 mod written;
 
 pub use config::{Config, FeedForward};
 
-pub(crate) use buffers::{Buffers, CLASSIFIER, Given, Site, Sites};
-pub(crate) use layout::T5;
+pub(crate) use crate::reading::Chosen as Given;
+pub(crate) use layout::build;
 pub(crate) use names::{DISTANCES, body, current_names, layers, stacks, stream_name};
+pub(crate) use sites::{CLASSIFIER, Site, Sites};
 
 /// Raised whenever the family's results change. It began at 0, as the decoders' did.
 pub const VERSION: u32 = 1;

@@ -7,11 +7,11 @@ use kernels::attention::Bias;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Buckets {
     /// Number of buckets.
-    pub(super) count: usize,
+    pub(crate) count: usize,
     /// Distances from this one on are alike.
-    pub(super) farthest: usize,
+    pub(crate) farthest: usize,
     /// Whether half of the buckets are for keys behind the query. Else those are not seen, and all are for keys before.
-    pub(super) both_ways: bool,
+    pub(crate) both_ways: bool,
 }
 
 impl Buckets {
@@ -42,7 +42,7 @@ impl Buckets {
     }
 
     /// Writes the bias `[heads, 2 longest - 1]` of a table `[count, heads]`.
-    pub(super) fn spread(self, table: &[f32], longest: usize, bias: &mut [f32]) {
+    pub(crate) fn spread(self, table: &[f32], longest: usize, bias: &mut [f32]) {
         let (heads, width) = (table.len() / self.count, Bias::<&[f32]>::width(longest));
         for (place, bucket) in self.iter(longest) {
             for head in 0..heads {
@@ -52,7 +52,7 @@ impl Buckets {
     }
 
     /// Adds the gradient of a bias to that of its table.
-    pub(super) fn collect(self, d_bias: &[f32], longest: usize, d_table: &mut [f32]) {
+    pub(crate) fn collect(self, d_bias: &[f32], longest: usize, d_table: &mut [f32]) {
         let (heads, width) = (d_table.len() / self.count, Bias::<&[f32]>::width(longest));
         for (place, bucket) in self.iter(longest) {
             for head in 0..heads {
