@@ -141,7 +141,7 @@ impl Start {
             &mut Trainer::new(&model, None),
             &mut |step| Batch::Labelled(batches(step)),
             STEPS,
-            &mut |now, _| {
+            &mut |now| {
                 losses.push(now.tally.mean_loss());
                 Ok(())
             },
@@ -157,8 +157,11 @@ impl Start {
         let model = self.model(Precision::F32)?;
         let start = self.weights(&model, seed)?;
         let composite = Composite::new(&model, &start.values, DType::F64, &Device::Cpu)?;
+        let variable = |(name, tensor): (&String, &Tensor)| Ok((name.clone(), Var::from_tensor(tensor)?));
+        let variables: BTreeMap<String, Var> =
+            composite.parameters().iter().map(variable).collect::<Result<_, Failure>>()?;
         let mut moments: BTreeMap<&str, [Tensor; 2]> = BTreeMap::new();
-        for (name, variable) in composite.variables() {
+        for (name, variable) in &variables {
             let zeros = variable.as_tensor().zeros_like()?;
             moments.insert(name, [zeros.clone(), zeros]);
         }
@@ -170,15 +173,15 @@ impl Start {
             let loss = (composite.loss(&inputs(&batch.inputs), &targets, None)? / BATCH as f64)?;
             losses.push(loss.to_scalar::<f64>()?);
             let rate = RECIPE.learning_rate * RECIPE.schedule.factor(step, RECIPE.warmup, RECIPE.steps);
-            adamw(composite.variables(), &mut moments, &loss, step + 1, rate)?;
+            adamw(&variables, &mut moments, &loss, step + 1, rate)?;
         }
         let mut values = Vec::with_capacity(start.values.len());
         for entry in model.layout().entries() {
-            let tensor = composite.variables()[&entry.name].as_tensor().to_dtype(DType::F32)?;
+            let tensor = composite.parameters()[&entry.name].to_dtype(DType::F32)?;
             values.extend(tensor.flatten_all()?.to_vec1::<f32>()?);
         }
         self.scored(losses, values, |examples| {
-            let logits = composite.logits(&inputs(examples), None)?.to_dtype(DType::F32)?;
+            let logits = composite.logits(&inputs(examples))?.to_dtype(DType::F32)?;
             Ok(logits.flatten_all()?.to_vec1::<f32>()?)
         })
     }

@@ -167,16 +167,10 @@ impl<'a> Training<'a> {
         let (state, trainer, batch) = (&mut self.state, &mut self.trainer, &self.batch);
         let mut batches = |_| batch.clone();
         let all = learn::Scope::All;
-        let trained = train::<learn::Error>(
-            self.model,
-            all,
-            state,
-            &recipe,
-            trainer,
-            &mut batches,
-            until,
-            &mut |_, _| Ok(()),
-        );
+        let trained =
+            train::<learn::Error>(self.model, all, state, &recipe, trainer, &mut batches, until, &mut |_| {
+                Ok(())
+            });
         trained.expect("a step on random tokens");
     }
 }

@@ -33,29 +33,47 @@ pub struct Step {
 pub fn step(values: &mut [f32], gradient: &[f32], means: &mut [f32], squares: &mut [f32], step: &Step) {
     let n = values.len();
     assert_eq!((gradient.len(), means.len(), squares.len()), (n, n, n), "lengths of the optimiser's buffers");
-    let corrected = |beta: f64| {
-        step.bias_correction.map_or(1.0, |number| 1.0 - beta.powi(i32::try_from(number).unwrap_or(i32::MAX)))
-    };
-    let constants = Constants {
-        keep: (1.0 - step.learning_rate * step.weight_decay) as f32,
-        rate: (step.learning_rate / corrected(step.beta1)) as f32,
-        root: (1.0 / corrected(step.beta2).sqrt()) as f32,
-        epsilon: step.epsilon as f32,
-        betas: [step.beta1 as f32, step.beta2 as f32],
-        news: [(1.0 - step.beta1) as f32, (1.0 - step.beta2) as f32],
-        scale: step.gradient_scale,
-    };
-    update(values, gradient, means, squares, &constants);
+    update(values, gradient, means, squares, &step.constants());
 }
 
-struct Constants {
-    keep: f32,
-    rate: f32,
-    root: f32,
-    epsilon: f32,
-    betas: [f32; 2],
-    news: [f32; 2],
-    scale: f32,
+/// What a step multiplies and adds, rounded once. With `g` the scaled gradient, per value:
+/// `m = betas[0] m + news[0] g`, `v = betas[1] v + news[1] g^2`, `p = keep p - rate m / (root sqrt(v) + epsilon)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Constants {
+    /// What weight decay leaves of a parameter.
+    pub keep: f32,
+    /// Learning rate, with the correction of the mean.
+    pub rate: f32,
+    /// Correction of the root of the squares.
+    pub root: f32,
+    /// Added to the corrected root.
+    pub epsilon: f32,
+    /// Decays of both means.
+    pub betas: [f32; 2],
+    /// What new values weigh in both means.
+    pub news: [f32; 2],
+    /// What the gradient is multiplied by.
+    pub scale: f32,
+}
+
+impl Step {
+    /// The constants of this step, for this and for other implementations.
+    #[must_use]
+    pub fn constants(&self) -> Constants {
+        let corrected = |beta: f64| {
+            self.bias_correction
+                .map_or(1.0, |number| 1.0 - beta.powi(i32::try_from(number).unwrap_or(i32::MAX)))
+        };
+        Constants {
+            keep: (1.0 - self.learning_rate * self.weight_decay) as f32,
+            rate: (self.learning_rate / corrected(self.beta1)) as f32,
+            root: (1.0 / corrected(self.beta2).sqrt()) as f32,
+            epsilon: self.epsilon as f32,
+            betas: [self.beta1 as f32, self.beta2 as f32],
+            news: [(1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32],
+            scale: self.gradient_scale,
+        }
+    }
 }
 
 dispatched_wide! {
@@ -160,23 +178,7 @@ mod tests {
                 };
                 *p -= 0.01 / c1 * *m / ((*v / c2).sqrt() + 1e-6);
             }
-            let constants = Constants {
-                keep: (1.0 - 0.01 * weight_decay) as f32,
-                rate: if bias_correction {
-                    (0.01 / (1.0 - 0.9_f64.powi(number as i32))) as f32
-                } else {
-                    0.01
-                },
-                root: if bias_correction {
-                    (1.0 / (1.0 - 0.98_f64.powi(number as i32)).sqrt()) as f32
-                } else {
-                    1.0
-                },
-                epsilon: 1e-6,
-                betas: [0.9, 0.98],
-                news: [0.1, 0.02],
-                scale: 0.5,
-            };
+            let constants = rule.constants();
             update_body::<f32>(&mut plain.0, &gradient, &mut plain.1, &mut plain.2, &constants);
             narrow(&mut half.0, &gradient, &mut half.1, &mut half.2, &constants);
             // The same bytes at any width.

@@ -1,5 +1,14 @@
 //! Dropout whose mask is a function of a key and a place, so that the backward pass makes it again instead of
 //! remembering it, and so that it does not depend on which rows are computed or in which order.
+//!
+//! ```
+//! let mask = kernels::dropout::Mask::new(7, 0.5);
+//! let (mut forward, mut again) = ([1.0; 64], [1.0; 64]);
+//! mask.apply(&mut forward, 16);
+//! mask.apply(&mut again, 16);
+//! assert_eq!(forward, again);
+//! assert!(forward.iter().all(|&value| value == 0.0 || value == mask.scale()));
+//! ```
 
 use crate::lanes::{Lanes, dispatched};
 
@@ -28,6 +37,12 @@ impl<'a> Mask<'a> {
     #[must_use]
     pub fn at(self, rows: &'a [u32]) -> Self {
         Self { rows: Some(rows), ..self }
+    }
+
+    /// What is kept is multiplied by this.
+    #[must_use]
+    pub fn scale(&self) -> f32 {
+        self.scale
     }
 
     /// Row of the field that row `row` of the matrix is.

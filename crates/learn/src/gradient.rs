@@ -20,27 +20,27 @@ const SHARD_ROWS: usize = 1024;
 pub struct Trainer<'a> {
     model: &'a Model,
     pool: Option<&'a rayon::ThreadPool>,
-    lanes: Vec<Lane>,
+    workers: Vec<Worker>,
     /// Memory for the gradient of a step, kept from one call of `train` to the next.
-    pub(crate) slope: Vec<f32>,
+    pub(crate) gradient: Vec<f32>,
 }
 
 /// What one thread needs.
-struct Lane {
+struct Worker {
     workspace: Workspace,
     gradient: Vec<f32>,
     tally: Result<Tally, models::Error>,
 }
 
-/// What a thread is given: its lane, its examples, and where the gradient goes if not into the lane.
-type Share<'a> = ((&'a mut Lane, &'a std::ops::Range<usize>), Option<&'a mut [f32]>);
+/// What a thread is given: its worker, its examples, and where the gradient goes if not into the worker.
+type Share<'a> = ((&'a mut Worker, &'a std::ops::Range<usize>), Option<&'a mut [f32]>);
 
 impl<'a> Trainer<'a> {
     /// A trainer for `model` on the threads of `pool`.
     #[must_use]
     pub fn new(model: &'a Model, pool: Option<&'a rayon::ThreadPool>) -> Self {
         let pool = pool.filter(|_| model.is_fused());
-        Self { model, pool, lanes: Vec::new(), slope: Vec::new() }
+        Self { model, pool, workers: Vec::new(), gradient: Vec::new() }
     }
 
     /// Writes the gradient of the mean loss of `batch` into `gradient` (overwritten) and returns the sums of the
@@ -61,9 +61,9 @@ impl<'a> Trainer<'a> {
         let shards = view.shards();
         let scale = 1.0 / view.targets().max(1) as f32;
         let threads = self.pool.map_or(1, rayon::ThreadPool::current_num_threads).min(shards.len());
-        // One lane for each thread.
-        while self.lanes.len() < threads {
-            self.lanes.push(Lane {
+        // One worker for each thread.
+        while self.workers.len() < threads {
+            self.workers.push(Worker {
                 workspace: Workspace::default(),
                 gradient: Vec::new(),
                 tally: Ok(Tally::default()),
@@ -78,12 +78,12 @@ impl<'a> Trainer<'a> {
             if wave == 0 {
                 targets[0] = Some(&mut *gradient);
             }
-            let work = |(index, ((lane, shard), target)): (usize, Share<'_>)| {
+            let work = |(index, ((worker, shard), target)): (usize, Share<'_>)| {
                 let _denormals = kernels::denormals::Guard::new();
                 let part = view.part(shard.clone());
                 let dropout = dropout_key.map(|key| Dropout { key: shard_key(key, wave * threads + index) });
                 let (inputs, labels) = (part.inputs(), part.targets());
-                let Lane { workspace, gradient: own, tally } = lane;
+                let Worker { workspace, gradient: own, tally } = worker;
                 let target = target.unwrap_or_else(|| {
                     own.clear();
                     own.resize(values.len(), 0.0);
@@ -95,18 +95,18 @@ impl<'a> Trainer<'a> {
             };
             match self.pool {
                 Some(pool) if shards.len() > 1 => {
-                    let lanes = self.lanes.par_iter_mut();
-                    pool.install(|| lanes.zip(shards).zip(targets).enumerate().for_each(work));
+                    let workers = self.workers.par_iter_mut();
+                    pool.install(|| workers.zip(shards).zip(targets).enumerate().for_each(work));
                 }
                 Some(pool) => kernels::matmul::shared(pool, || {
-                    self.lanes.iter_mut().zip(shards).zip(targets).enumerate().for_each(work);
+                    self.workers.iter_mut().zip(shards).zip(targets).enumerate().for_each(work);
                 }),
-                None => self.lanes.iter_mut().zip(shards).zip(targets).enumerate().for_each(work),
+                None => self.workers.iter_mut().zip(shards).zip(targets).enumerate().for_each(work),
             }
-            for (index, lane) in self.lanes[..shards.len()].iter_mut().enumerate() {
-                total += std::mem::replace(&mut lane.tally, Ok(Tally::default()))?;
+            for (index, worker) in self.workers[..shards.len()].iter_mut().enumerate() {
+                total += std::mem::replace(&mut worker.tally, Ok(Tally::default()))?;
                 if wave > 0 || index > 0 {
-                    kernels::rows::add(gradient, &lane.gradient);
+                    kernels::rows::add(gradient, &worker.gradient);
                 }
             }
         }
@@ -115,7 +115,7 @@ impl<'a> Trainer<'a> {
 }
 
 /// Dropout masks of different shards are independent.
-fn shard_key(key: u64, shard: usize) -> u64 {
+pub(crate) fn shard_key(key: u64, shard: usize) -> u64 {
     key ^ (shard as u64).wrapping_mul(0xd6e8_feb8_6659_fd93)
 }
 
@@ -128,13 +128,13 @@ pub(crate) fn size(batch: &Batch) -> usize {
 }
 
 /// A batch, to be cut at example boundaries.
-enum BatchView<'a> {
+pub(crate) enum BatchView<'a> {
     Tokens { ids: &'a [u32], types: &'a [u32], starts: &'a [u32], goal: Goal<'a> },
     Dense { values: &'a [f32], width: usize, labels: &'a [u32] },
 }
 
 #[derive(Clone, Copy)]
-enum Goal<'a> {
+pub(crate) enum Goal<'a> {
     Classes(&'a [u32]),
     Masked { rows: &'a [u32], labels: &'a [u32] },
     Sequences { ids: &'a [u32], starts: &'a [u32] },
@@ -148,7 +148,7 @@ impl Goal<'_> {
 }
 
 impl<'a> BatchView<'a> {
-    fn of(batch: &'a Batch) -> Self {
+    pub(crate) fn of(batch: &'a Batch) -> Self {
         match batch {
             Batch::Masked(masked) => Self::Tokens {
                 ids: &masked.ids,
@@ -173,7 +173,8 @@ impl<'a> BatchView<'a> {
         }
     }
 
-    fn targets(&self) -> usize {
+    /// Number of labels: what a mean loss is the mean over.
+    pub(crate) fn targets(&self) -> usize {
         match self {
             Self::Tokens {
                 goal:
@@ -195,7 +196,7 @@ impl<'a> BatchView<'a> {
     }
 
     /// Ranges of inputs, each of about [`SHARD_TOKENS`] tokens, as even as whole examples allow.
-    fn shards(&self) -> Vec<std::ops::Range<usize>> {
+    pub(crate) fn shards(&self) -> Vec<std::ops::Range<usize>> {
         let choices = self.choices();
         let (examples, size, per_shard) = match self {
             Self::Tokens { ids, starts, goal, .. } => {
@@ -208,7 +209,8 @@ impl<'a> BatchView<'a> {
         (0..count).map(|i| cut(i)..cut(i + 1)).collect()
     }
 
-    fn part(&self, examples: std::ops::Range<usize>) -> Part<'a> {
+    /// These inputs.
+    pub(crate) fn part(&self, examples: std::ops::Range<usize>) -> Part<'a> {
         match *self {
             Self::Dense { values, width, labels } => Part::Dense {
                 values: &values[examples.start * width..examples.end * width],
@@ -250,13 +252,13 @@ impl<'a> BatchView<'a> {
 }
 
 /// One shard: its slices, and its indices counted from its own start.
-enum Part<'a> {
+pub(crate) enum Part<'a> {
     Tokens { ids: &'a [u32], types: &'a [u32], starts: Vec<u32>, places: Places, labels: &'a [u32] },
     Dense { values: &'a [f32], width: usize, labels: &'a [u32] },
 }
 
 /// Where labels belong.
-enum Places {
+pub(crate) enum Places {
     /// To an input each, or to several in a row.
     None,
     /// To these tokens.
@@ -266,14 +268,14 @@ enum Places {
 }
 
 impl Part<'_> {
-    fn inputs(&self) -> Inputs<'_> {
+    pub(crate) fn inputs(&self) -> Inputs<'_> {
         match self {
             Self::Tokens { ids, types, starts, .. } => Inputs::Tokens(Tokens { ids, types, starts }),
             Self::Dense { values, width, .. } => Inputs::Dense { values, width: *width },
         }
     }
 
-    fn targets(&self) -> Targets<'_> {
+    pub(crate) fn targets(&self) -> Targets<'_> {
         match self {
             Self::Tokens { places: Places::Rows(rows), labels, .. } => Targets::MaskedTokens { rows, labels },
             Self::Tokens { places: Places::Starts(starts), labels, .. } => {

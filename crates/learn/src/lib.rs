@@ -4,9 +4,20 @@
 //! generator) and its [`Recipe`]: stopping after any step, saving the [`State`] and going on gives the same bytes
 //! as going straight through, on one thread or many.
 //!
+//! ```
+//! use learn::Schedule;
+//!
+//! // Ten steps of warm-up, then down to 0 behind the last of a hundred.
+//! assert_eq!(Schedule::Linear.factor(4, 10, 100), 0.5);
+//! assert_eq!(Schedule::Linear.factor(10, 10, 100), 1.0);
+//! assert_eq!(Schedule::Linear.factor(55, 10, 100), 0.5);
+//! ```
+//!
 //! **This crate knows no key, flag or folder.**
 
+mod device;
 mod gradient;
+mod host;
 mod lora;
 mod optimiser;
 mod order;

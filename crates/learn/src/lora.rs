@@ -63,15 +63,22 @@ pub struct Adapter {
 
 /// A weight that is adapted.
 #[derive(Debug)]
-struct Adapted {
-    map: LinearMap,
+pub(crate) struct Adapted {
+    pub(crate) map: LinearMap,
     /// Its place in the model.
     weight: Range<usize>,
     /// Places of its factors among what is trained.
     a: Range<usize>,
     b: Range<usize>,
     /// Its values in the checkpoint.
-    start: Vec<f32>,
+    pub(crate) start: Vec<f32>,
+}
+
+impl Adapted {
+    /// Names of its factors A and B among what is trained.
+    pub(crate) fn factors(&self) -> [String; 2] {
+        ["A", "B"].map(|factor| format!("{}.lora_{factor}.weight", self.map.name))
+    }
 }
 
 /// A tensor that is trained as it is: its place in the model, and among what is trained.
@@ -156,6 +163,21 @@ impl Adapter {
         trained
     }
 
+    /// What the product of two factors is multiplied by.
+    pub(crate) fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// The weights that are adapted, in the order of the model's layout.
+    pub(crate) fn adapted(&self) -> &[Adapted] {
+        &self.adapted
+    }
+
+    /// The model's weights. Only those that are neither adapted nor trained are what they will be.
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.merged
+    }
+
     /// The whole model with these trained parameters.
     ///
     /// # Panics
@@ -200,15 +222,15 @@ impl Adapter {
         let tally = trainer.gradient(&self.merged.values, batch, dropout_key, &mut self.gradient)?;
         let (rank, scale) = (self.rank, self.scale);
         for Adapted { map, weight, a, b, .. } in &self.adapted {
-            let slope = &self.gradient[weight.clone()];
-            let slope = match map.is_transposed {
-                true => Matrix::new(slope, map.inputs, map.outputs).transposed(),
-                false => Matrix::new(slope, map.outputs, map.inputs),
+            let d_weight = &self.gradient[weight.clone()];
+            let d_weight = match map.is_transposed {
+                true => Matrix::new(d_weight, map.inputs, map.outputs).transposed(),
+                false => Matrix::new(d_weight, map.outputs, map.inputs),
             };
             let down = Matrix::new(&trained[a.clone()], rank, map.inputs);
             let up = Matrix::new(&trained[b.clone()], map.outputs, rank);
-            product(&mut gradient[b.clone()], rank, slope, down.transposed(), Into::Overwrite);
-            product(&mut gradient[a.clone()], map.inputs, up.transposed(), slope, Into::Overwrite);
+            product(&mut gradient[b.clone()], rank, d_weight, down.transposed(), Into::Overwrite);
+            product(&mut gradient[a.clone()], map.inputs, up.transposed(), d_weight, Into::Overwrite);
             for place in [a, b] {
                 gradient[place.clone()].iter_mut().for_each(|value| *value *= scale);
             }

@@ -46,6 +46,25 @@ impl AdamW {
         inside("clip", self.clip, self.clip >= 0.0, "must not be negative")
     }
 
+    /// Step number `step`, from 1, of parameters with this weight decay, with the gradient multiplied by `scale`.
+    pub(crate) fn rule(
+        &self,
+        step: u64,
+        learning_rate: f64,
+        scale: f32,
+        weight_decay: f64,
+    ) -> kernels::adamw::Step {
+        kernels::adamw::Step {
+            learning_rate,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            weight_decay,
+            gradient_scale: scale,
+            bias_correction: self.bias_correction.then_some(step),
+        }
+    }
+
     /// One step on `values`, with the gradient multiplied by `scale`. `step` counts from 1; `decayed` holds the
     /// ranges that weight decay applies to, in order and without overlap.
     pub fn step(
@@ -59,22 +78,13 @@ impl AdamW {
         scale: f32,
         decayed: &[Range<usize>],
     ) {
-        let constants = kernels::adamw::Step {
-            learning_rate,
-            beta1: self.beta1,
-            beta2: self.beta2,
-            epsilon: self.epsilon,
-            weight_decay: 0.0,
-            gradient_scale: scale,
-            bias_correction: self.bias_correction.then_some(step),
-        };
         let mut apply = |range: Range<usize>, weight_decay: f64| {
             kernels::adamw::step(
                 &mut values[range.clone()],
                 &gradient[range.clone()],
                 &mut first[range.clone()],
                 &mut second[range],
-                &kernels::adamw::Step { weight_decay, ..constants },
+                &self.rule(step, learning_rate, scale, weight_decay),
             );
         };
         // Without decay all parameters are one range, whatever they are called.

@@ -1,12 +1,14 @@
 //! The training loop.
 
-use std::ops::Range;
+use std::sync::Arc;
 
 use models::{Model, Tally};
 use random::Stream;
 use tasks::Batch;
 use weights::Layout;
 
+use crate::device::OnDevice;
+use crate::host::OnHost;
 use crate::{AdamW, Adapter, Error, Schedule, State, Trainer, gradient};
 
 /// The hyper-parameters of a run: with the starting weights and the batches, all that decides its bytes.
@@ -51,10 +53,60 @@ pub struct Progress {
     pub learning_rate: f64,
 }
 
+impl Scope<'_> {
+    /// The layout of what a run's state holds.
+    pub(crate) fn layout<'s>(&'s self, model: &'s Model) -> &'s Arc<Layout> {
+        match self {
+            Self::All | Self::Biases => model.layout(),
+            Self::LowRank(adapter) => adapter.layout(),
+        }
+    }
+
+    /// Whether each entry of that layout is trained.
+    pub(crate) fn trained(&self, model: &Model) -> Vec<bool> {
+        match self {
+            Self::All | Self::LowRank(_) => vec![true; self.layout(model).entries().len()],
+            Self::Biases => model.biases_and_head(),
+        }
+    }
+
+    /// Whether weight decay applies to each entry of that layout, if it is trained.
+    pub(crate) fn decays(&self, model: &Model) -> Vec<bool> {
+        match self {
+            Self::All | Self::Biases => model.decays(),
+            Self::LowRank(adapter) => adapter.decays(),
+        }
+    }
+}
+
+/// Where parameters and gradients are while a run trains them.
+pub(crate) trait Place {
+    /// Takes the gradient of the mean loss of a batch, keeps it, and returns the sums of the batch and the gradient's
+    /// Euclidean norm.
+    fn gradient(
+        &mut self,
+        state: &State,
+        batch: &Batch,
+        dropout_key: Option<u64>,
+    ) -> Result<(Tally, f64), Error>;
+
+    /// Takes step number `step`, from 1, with that gradient multiplied by `scale`.
+    fn step(
+        &mut self,
+        state: &mut State,
+        optimiser: &AdamW,
+        step: u64,
+        learning_rate: f64,
+        scale: f32,
+    ) -> Result<(), Error>;
+}
+
 /// Trains `state` until step `until`, calling `observe` after every step. `trainer` is one of `model`.
 ///
 /// `batches` gives the batch of a step (counted from 0). Calling this once for 100 steps or ten times for 10, with
 /// the state saved and read in between, gives the same bytes.
+///
+/// A model that computes on a device is trained there: parameters, gradients and moments stay on it until this returns.
 ///
 /// # Errors
 /// [`Error::Diverged`] as soon as a loss or a gradient is not a finite number; the state is then that before the
@@ -62,44 +114,44 @@ pub struct Progress {
 /// what is trained; whatever `observe` returns.
 pub fn train<E: From<Error>>(
     model: &Model,
-    mut scope: Scope<'_>,
+    scope: Scope<'_>,
     state: &mut State,
     recipe: &Recipe,
     trainer: &mut Trainer<'_>,
     batches: &mut dyn FnMut(u64) -> Batch,
     until: u64,
-    observe: &mut dyn FnMut(&Progress, &State) -> Result<(), E>,
+    observe: &mut dyn FnMut(&Progress) -> Result<(), E>,
 ) -> Result<(), E> {
     recipe.optimiser.check()?;
-    let (layout, decays) = match &scope {
-        Scope::All | Scope::Biases => (model.layout(), model.decays()),
-        Scope::LowRank(adapter) => (adapter.layout(), adapter.decays()),
-    };
-    layout.same(state.weights.layout()).map_err(Error::from)?;
-    let trained = match &scope {
-        Scope::All | Scope::LowRank(_) => vec![true; decays.len()],
-        Scope::Biases => model.biases_and_head(),
-    };
-    let frozen = ranges(layout, trained.iter().map(|trained| !trained));
-    let decayed = ranges(layout, trained.iter().zip(decays).map(|(&trained, decays)| trained && decays));
-    let mut slope = std::mem::take(&mut trainer.slope);
-    slope.resize(state.weights.values.len(), 0.0);
+    scope.layout(model).same(state.weights.layout()).map_err(Error::from)?;
     let _denormals = kernels::denormals::Guard::new();
-    while state.step < until.min(recipe.steps) {
+    let until = until.min(recipe.steps);
+    let Some(device) = model.device() else {
+        return steps(&mut OnHost::new(model, scope, trainer), state, recipe, batches, until, observe);
+    };
+    let mut place = OnDevice::new(model, device, &scope, state)?;
+    let run = steps(&mut place, state, recipe, batches, until, observe);
+    // After an error as well: the state is that before the step that failed.
+    let saved = place.save(state);
+    run?;
+    Ok(saved?)
+}
+
+/// Takes steps in one place until `until`.
+fn steps<E: From<Error>>(
+    place: &mut dyn Place,
+    state: &mut State,
+    recipe: &Recipe,
+    batches: &mut dyn FnMut(u64) -> Batch,
+    until: u64,
+    observe: &mut dyn FnMut(&Progress) -> Result<(), E>,
+) -> Result<(), E> {
+    while state.step < until {
         let learning_rate =
             recipe.learning_rate * recipe.schedule.factor(state.step, recipe.warmup, recipe.steps);
         let dropout_key = recipe.dropout_seed.map(|seed| Stream::at(seed, "dropout", state.step).u64());
         let batch = batches(state.step);
-        let values = &state.weights.values;
-        let tally = match &mut scope {
-            Scope::All | Scope::Biases => trainer.gradient(values, &batch, dropout_key, &mut slope),
-            Scope::LowRank(adapter) => adapter.gradient(trainer, values, &batch, dropout_key, &mut slope),
-        }?;
-        // Without a gradient, moments stay zero and the optimiser moves nothing.
-        for range in &frozen {
-            slope[range.clone()].fill(0.0);
-        }
-        let gradient_norm = kernels::norm::norm(&slope);
+        let (tally, gradient_norm) = place.gradient(state, &batch, dropout_key)?;
         for (what, value) in [("loss", tally.loss_sum), ("gradient norm", gradient_norm)] {
             if !value.is_finite() {
                 return Err(Error::Diverged { step: state.step, what, value, learning_rate }.into());
@@ -107,33 +159,10 @@ pub fn train<E: From<Error>>(
         }
         let clip = recipe.optimiser.clip;
         let scale = if clip > 0.0 { kernels::norm::clip_scale(gradient_norm, clip) } else { 1.0 };
+        place.step(state, &recipe.optimiser, state.step + 1, learning_rate, scale)?;
         state.step += 1;
         state.seen += gradient::size(&batch) as u64;
-        recipe.optimiser.step(
-            &mut state.weights.values,
-            &slope,
-            &mut state.first,
-            &mut state.second,
-            state.step,
-            learning_rate,
-            scale,
-            &decayed,
-        );
-        observe(&Progress { step: state.step, tally, gradient_norm, learning_rate }, state)?;
+        observe(&Progress { step: state.step, tally, gradient_norm, learning_rate })?;
     }
-    trainer.slope = slope;
     Ok(())
-}
-
-/// The parameters that are chosen, neighbours joined. `chosen` has a word for each entry of the layout.
-fn ranges(layout: &Layout, chosen: impl Iterator<Item = bool>) -> Vec<Range<usize>> {
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    for (entry, chosen) in layout.entries().iter().zip(chosen) {
-        match ranges.last_mut() {
-            _ if !chosen => {}
-            Some(last) if last.end == entry.offset => last.end += entry.len,
-            _ => ranges.push(entry.range()),
-        }
-    }
-    ranges
 }

@@ -184,7 +184,7 @@ fn run(family: &str, pauses: &[u64], threads: usize) -> (Weights, Vec<f64>) {
             &mut trainer,
             &mut |_| batch.clone(),
             until,
-            &mut |now, _| {
+            &mut |now| {
                 losses.push(now.tally.mean_loss());
                 Ok(())
             },
@@ -249,7 +249,7 @@ fn what_cannot_be_adapted_is_named() {
         &mut trainer,
         &mut |_| unreachable!("no step is made"),
         6,
-        &mut |_, _| Ok(()),
+        &mut |_| Ok(()),
     );
     assert!(matches!(trained, Err(Error::Weights(_))), "{trained:?}");
 }

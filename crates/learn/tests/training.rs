@@ -48,7 +48,7 @@ fn run(model: &Model, state: &mut State, recipe: &Recipe, until: u64, threads: u
     let mut trainer = Trainer::new(model, (threads > 1).then_some(&pool));
     let text = Source::Roles(roles::Source::default());
     let mut batches = |step| text.batch(3, step, BATCH);
-    train(model, Scope::All, state, recipe, &mut trainer, &mut batches, until, &mut |_, _| Ok(()))
+    train(model, Scope::All, state, recipe, &mut trainer, &mut batches, until, &mut |_| Ok(()))
 }
 
 fn bits(state: &State) -> Vec<u32> {
@@ -171,7 +171,7 @@ fn biases_alone_are_trained_where_that_is_asked_for() {
     recipe.optimiser.weight_decay = 0.1;
     let mut trainer = Trainer::new(&model, None);
     let mut batches = |_| batch.clone();
-    let (biases, batches, observe) = (Scope::Biases, &mut batches, &mut |_: &_, _: &_| Ok(()));
+    let (biases, batches, observe) = (Scope::Biases, &mut batches, &mut |_: &_| Ok(()));
     train::<Error>(&model, biases, &mut state, &recipe, &mut trainer, batches, 5, observe).unwrap();
     for entry in model.layout().entries() {
         let stayed = state.weights.values[entry.range()] == start.values[entry.range()];

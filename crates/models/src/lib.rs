@@ -7,14 +7,24 @@
 //!
 //! **This crate knows no file, task or seed of a study.**
 //!
-//! ```ignore
-//! let model = Model::new(config, Head::Classification { labels: 2 })?;
-//! let weights = model.transfer(&pretrained, pooler_seed, head_seed, Draw::Normal(0.02))?;
-//! let mut gradient = vec![0.0; model.layout().len()];
+//! ```
+//! use models::{Config, Head, Inputs, Model, Targets, Workspace, mlp};
+//!
+//! let config = mlp::Config { input_size: 2, hidden_sizes: vec![4] };
+//! let model = Model::new(Config::Mlp(config), Head::Classification { labels: 2 })?;
+//! let weights = model.init(0);
+//!
+//! let inputs = Inputs::Dense { values: &[0.0, 1.0, 1.0, 0.0], width: 2 };
+//! let targets = Targets::Classes(&[0, 1]);
 //! model.check(&inputs, Some(&targets))?;
-//! let tally = model.loss_and_gradient(
-//!     &weights.values, &inputs, &targets, None, 1.0 / 32.0, &mut gradient, &mut workspace,
-//! );
+//!
+//! let (mut gradient, mut workspace) = (vec![0.0; model.layout().len()], Workspace::default());
+//! let mean = 1.0 / 2.0;
+//! let tally =
+//!     model.loss_and_gradient(&weights.values, &inputs, &targets, None, mean, &mut gradient, &mut workspace)?;
+//! assert_eq!(tally.n, 2);
+//! assert!(gradient.iter().any(|&value| value != 0.0));
+//! # Ok::<(), models::Error>(())
 //! ```
 
 mod blocks;

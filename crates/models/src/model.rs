@@ -114,6 +114,12 @@ impl Model {
         self.head
     }
 
+    /// Candle's device that the model computes on, or none where it computes in fused passes.
+    #[must_use]
+    pub fn device(&self) -> Option<&candle_core::Device> {
+        self.device.as_ref()
+    }
+
     /// Names, shapes and places of the parameters.
     #[must_use]
     pub fn layout(&self) -> &Arc<Layout> {
@@ -282,7 +288,7 @@ impl Model {
     ) -> Result<&'w [f32], Error> {
         self.assert_length(values);
         if let Some(device) = &self.device {
-            let logits = workspace.resident.composite(self, values, device)?.logits(inputs, None)?;
+            let logits = workspace.resident.composite(self, values, device)?.logits(inputs)?;
             return workspace.resident.keep(&logits);
         }
         Ok(match (&self.family, inputs) {

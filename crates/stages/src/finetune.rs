@@ -263,7 +263,7 @@ impl Stage for Finetune {
                 &mut trainer,
                 &mut batches,
                 until,
-                &mut |now, _| {
+                &mut |now| {
                     meter.at(now.step, || format!("loss {:.3}", now.tally.mean_loss()));
                     curve.add(now);
                     Ok(())

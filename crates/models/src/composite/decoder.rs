@@ -1,26 +1,27 @@
-//! Decoders in candle's operations.
+//! Decoders in candle-nn's layers.
 
-use candle_core::Tensor;
+use candle_core::{Module, Tensor};
+use candle_nn::Activation;
 
+use super::attention::Scores;
 use super::padded::Padded;
-use super::{Composite, Scores};
+use super::pass::Pass;
 use crate::bert::{mask, site};
-use crate::decoder::{Activation, Config, Variant};
-use crate::{Dropout, Error, Head, Tokens};
+use crate::decoder::{self, Config, Variant};
+use crate::{Error, Head, Tokens};
 
-impl Composite {
+impl Pass<'_> {
     /// Logits `[rows, classes]` or `[rows, words]` at these packed rows.
     pub(super) fn decoder_logits(
         &self,
         config: &Config,
         tokens: &Tokens<'_>,
         rows: &[u32],
-        dropout: Option<Dropout>,
     ) -> Result<Tensor, Error> {
-        let (hidden, batch) = self.decoder(config, tokens, dropout)?;
+        let (hidden, batch) = self.decoder(config, tokens)?;
         let hidden = self.rows_of(&hidden, &batch.places_of(rows))?;
         let names = config.variant.names();
-        match self.head {
+        match self.model.head {
             Head::CausalLanguage if config.tie_word_embeddings => {
                 self.map(&hidden, &format!("{}.{}", names.body, names.words))
             }
@@ -30,12 +31,7 @@ impl Composite {
     }
 
     /// Normalised hidden states `[sequences * longest, H]`, and where they are.
-    fn decoder(
-        &self,
-        config: &Config,
-        tokens: &Tokens<'_>,
-        dropout: Option<Dropout>,
-    ) -> Result<(Tensor, Padded), Error> {
+    fn decoder(&self, config: &Config, tokens: &Tokens<'_>) -> Result<(Tensor, Padded), Error> {
         let batch = Padded::new(tokens.starts);
         let (n, names, epsilon) = (batch.longest, config.variant.names(), config.norm_eps);
         let body = names.body;
@@ -43,7 +39,7 @@ impl Composite {
         if let Some(positions) = names.positions {
             x = (x + self.look_up(&format!("{body}.{positions}.weight"), &batch.positions(0))?)?;
         }
-        x = self.drop(x, mask(dropout, site::EMBEDDINGS, config.embedding_dropout), &batch.rows)?;
+        x = self.drop(x, mask(self.dropout, site::EMBEDDINGS, config.embedding_dropout), &batch.rows)?;
         let (past, angles) = (self.past(n)?, self.angles(&config.frequencies(), n)?);
         let ends_normalised = config.variant.normalises_outputs();
         for layer in 0..config.num_hidden_layers {
@@ -55,7 +51,7 @@ impl Composite {
             let end = |x: &Tensor, map: &str, norm: &str, site| {
                 let branch = self.map(x, &name(map))?;
                 let branch = if ends_normalised { self.norm(&branch, &name(norm), epsilon)? } else { branch };
-                self.drop(branch, mask(dropout, site, config.residual_dropout), &batch.rows)
+                self.drop(branch, mask(self.dropout, site, config.residual_dropout), &batch.rows)
             };
             let projections = self.projections(config, &begin(&x, names.attention_norm)?, &name)?;
             let [queries, keys, values] = self.decoder_heads(config, projections, &batch)?;
@@ -63,7 +59,7 @@ impl Composite {
             let scores = Scores {
                 scale: 1.0 / (config.head_dim as f64).sqrt() / divisor as f64,
                 bias: &past,
-                mask: mask(dropout, site::probabilities(layer), config.attention_dropout),
+                mask: mask(self.dropout, site::probabilities(layer), config.attention_dropout),
             };
             let turned = |x: &Tensor| self.turn(x, angles.as_ref());
             let context = self.attend([turned(&queries)?, turned(&keys)?, values], scores, &batch)?;
@@ -129,40 +125,6 @@ impl Composite {
         Ok([self.heads(&queries, b, count)?, repeat(keys)?, repeat(values)?])
     }
 
-    /// Hugely negative at what comes later: `[1, 1, n, n]`, to be added to scores.
-    pub(super) fn past(&self, n: usize) -> Result<Tensor, Error> {
-        let bias = (0..n * n).map(|at| if at % n <= at / n { 0.0_f32 } else { -1e9 }).collect();
-        Ok(Tensor::from_vec(bias, (1, 1, n, n), &self.device)?.to_dtype(self.dtype)?)
-    }
-
-    /// Cosines and sines `[n, planes]`, where heads are turned.
-    fn angles(&self, frequencies: &[f32], n: usize) -> Result<Option<[Tensor; 2]>, Error> {
-        if frequencies.is_empty() {
-            return Ok(None);
-        }
-        // Rounded to `f32` as the fused passes have it.
-        let angles = (0..n).flat_map(|at| frequencies.iter().map(move |f| f64::from(at as f32 * f)));
-        let table = |values: Vec<f64>| {
-            Tensor::from_vec(values, (n, frequencies.len()), &self.device)?.to_dtype(self.dtype)
-        };
-        Ok(Some([table(angles.clone().map(f64::cos).collect())?, table(angles.map(f64::sin).collect())?]))
-    }
-
-    /// Turns the first values of every head in their planes.
-    fn turn(&self, x: &Tensor, angles: Option<&[Tensor; 2]>) -> Result<Tensor, Error> {
-        let Some([cosines, sines]) = angles else { return Ok(x.clone()) };
-        let (size, half) = (x.dim(3)?, cosines.dim(1)?);
-        let (first, second) = (x.narrow(3, 0, half)?, x.narrow(3, half, half)?);
-        let times = |x: &Tensor, by: &Tensor| x.broadcast_mul(by);
-        let turned_first = (times(&first, cosines)? - times(&second, sines)?)?;
-        let turned_second = (times(&second, cosines)? + times(&first, sines)?)?;
-        let mut parts = vec![turned_first, turned_second];
-        if size > 2 * half {
-            parts.push(x.narrow(3, 2 * half, size - 2 * half)?);
-        }
-        Ok(Tensor::cat(&parts, 3)?)
-    }
-
     /// The feed-forward block up to its last map.
     fn activated(
         &self,
@@ -173,9 +135,11 @@ impl Composite {
         let inner = config.variant.names().inner;
         let mapped = self.map(x, &name(inner[0]))?;
         Ok(match config.activation {
-            Activation::Gelu => mapped.gelu_erf()?,
-            Activation::GeluNew => mapped.gelu()?,
-            Activation::SwiGlu => (mapped.silu()? * self.map(x, &name(inner[1]))?)?,
+            decoder::Activation::Gelu => Activation::Gelu.forward(&mapped)?,
+            decoder::Activation::GeluNew => Activation::NewGelu.forward(&mapped)?,
+            decoder::Activation::SwiGlu => {
+                (Activation::Silu.forward(&mapped)? * self.map(x, &name(inner[1]))?)?
+            }
         })
     }
 }

@@ -59,3 +59,8 @@ impl Padded {
         rows
     }
 }
+
+/// Rows of a mask's field, one after the other.
+pub(super) fn each_row(n: usize) -> Vec<Option<u64>> {
+    (0..n as u64).map(Some).collect()
+}

@@ -1,12 +1,14 @@
-//! Models from sequence to sequence in candle's operations.
+//! Encoder-decoders in candle-nn's layers.
 
-use candle_core::Tensor;
+use candle_core::{Module, Tensor};
+use candle_nn::Activation;
 
-use super::padded::Padded;
-use super::{Composite, Scores, each_row};
+use super::attention::Scores;
+use super::padded::{Padded, each_row};
+use super::pass::Pass;
 use crate::bert::mask;
 use crate::t5::{CLASSIFIER, Config, FeedForward, Given, Site, Sites};
-use crate::{Dropout, Error, Head, Targets, Tokens};
+use crate::{Error, Head, Targets, Tokens};
 
 /// What a stack of layers reads.
 struct Reads<'a> {
@@ -17,7 +19,7 @@ struct Reads<'a> {
     memory: Option<(&'a Tensor, &'a Padded)>,
 }
 
-impl Composite {
+impl Pass<'_> {
     /// Logits `[rows, words]` of what is to be predicted or, without targets, of what it begins with; `[B, classes]` of a
     /// classifier.
     pub(super) fn t5_logits(
@@ -25,12 +27,11 @@ impl Composite {
         config: &Config,
         tokens: &Tokens<'_>,
         targets: Option<&Targets<'_>>,
-        dropout: Option<Dropout>,
     ) -> Result<Tensor, Error> {
-        let is_classifier = matches!(self.head, Head::Classification { .. });
+        let is_classifier = matches!(self.model.head, Head::Classification { .. });
         let mut given = Given::default();
         given.fill_for(config, is_classifier, tokens, targets);
-        let sites = |is_decoder| Sites::new(dropout, config.dropout_rate, is_decoder);
+        let sites = |is_decoder| Sites::new(self.dropout, config.dropout_rate, is_decoder);
         let (source, told) = (Padded::new(tokens.starts), Padded::new(&given.starts));
         let reads = Reads { ids: tokens.ids, batch: &source, sites: sites(false), memory: None };
         let memory = self.t5_stack(config, &reads)?;
@@ -46,7 +47,7 @@ impl Composite {
         }
         let features = self.rows_of(&states, &told.places_of(&given.ends))?;
         let rows = each_row(given.ends.len());
-        let drop = |x, site| self.drop(x, mask(dropout, site, config.classifier_dropout), &rows);
+        let drop = |x, site| self.drop(x, mask(self.dropout, site, config.classifier_dropout), &rows);
         let hidden = self.map(&drop(features, CLASSIFIER[0])?, "classification_head.dense")?.tanh()?;
         self.map(&drop(hidden, CLASSIFIER[1])?, "classification_head.out_proj")
     }
@@ -54,12 +55,12 @@ impl Composite {
     /// States `[sequences * longest, H]` of the encoder or, with a memory, of the decoder.
     fn t5_stack(&self, config: &Config, reads: &Reads<'_>) -> Result<Tensor, Error> {
         let Reads { ids, batch, sites, memory } = reads;
-        let stack = &crate::t5::stacks(self.head)[usize::from(memory.is_some())];
+        let stack = &crate::t5::stacks(self.model.head)[usize::from(memory.is_some())];
         let (b, heads) = (batch.n_sequences, config.num_heads);
         let n_layers = if memory.is_some() { config.num_decoder_layers } else { config.num_layers };
         let bias = self.t5_bias(config, stack, memory.is_some(), batch)?;
         let drop = |x, mask| self.drop(x, mask, &batch.rows);
-        let words = format!("{}shared.weight", crate::t5::body(self.head));
+        let words = format!("{}shared.weight", crate::t5::body(self.model.head));
         let mut x = drop(self.look_up(&words, &batch.spread(ids, 0))?, sites.embeddings())?;
         for layer in 0..n_layers {
             let part = |block: usize, part: &str| format!("{stack}.block.{layer}.layer.{block}.{part}");
@@ -78,8 +79,7 @@ impl Composite {
                 let cross = |of: &str| part(1, &format!("EncDecAttention.{of}"));
                 let queries = self.heads(&self.map(&norm(&x, 1)?, &cross("q"))?, b, heads)?;
                 let [k, v] = ["k", "v"].map(|of| self.heads(&self.map(memory, &cross(of))?, b, heads));
-                let seen = Tensor::from_vec(source.bias(), (b, 1, 1, source.longest), &self.device)?;
-                let bias = seen.to_dtype(self.dtype)?;
+                let bias = self.fillers(source)?;
                 let scores = Scores { scale: 1.0, bias: &bias, mask: mask(Site::CrossProbabilities) };
                 let context = self.attend([queries, k?, v?], scores, batch)?;
                 x = (x + drop(self.map(&context, &cross("o"))?, mask(Site::CrossOutput))?)?;
@@ -89,9 +89,10 @@ impl Composite {
             let dense = |of: &str| part(last, &format!("DenseReluDense.{of}"));
             let input = norm(&x, last)?;
             let activated = match config.feed_forward {
-                FeedForward::Relu => self.map(&input, &dense("wi"))?.relu()?,
+                FeedForward::Relu => Activation::Relu.forward(&self.map(&input, &dense("wi"))?)?,
                 FeedForward::GatedGelu => {
-                    (self.map(&input, &dense("wi_0"))?.gelu()? * self.map(&input, &dense("wi_1"))?)?
+                    let gate = Activation::NewGelu.forward(&self.map(&input, &dense("wi_0"))?)?;
+                    (gate * self.map(&input, &dense("wi_1"))?)?
                 }
             };
             let activated = drop(activated, mask(Site::Inner))?;
@@ -117,8 +118,7 @@ impl Composite {
         let near = table.reshape((n, n, config.num_heads))?.permute((2, 0, 1))?.unsqueeze(0)?;
         let seen = match is_decoder {
             true => self.past(n)?,
-            false => Tensor::from_vec(batch.bias(), (batch.n_sequences, 1, 1, n), &self.device)?
-                .to_dtype(self.dtype)?,
+            false => self.fillers(batch)?,
         };
         Ok(near.broadcast_add(&seen)?)
     }

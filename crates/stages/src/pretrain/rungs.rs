@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
                 &mut self.trainer,
                 &mut batches,
                 until,
-                &mut |now, _| {
+                &mut |now| {
                     meter.at(now.step, || format!("loss {:.3}", now.tally.mean_loss()));
                     Ok(())
                 },
