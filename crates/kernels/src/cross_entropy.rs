@@ -1,4 +1,10 @@
 //! Cross-entropy of a softmax: `-ln softmax(z)[label]`, summed, with its gradient in place of the logits.
+//!
+//! ```
+//! let tally = kernels::cross_entropy::forward(&[0.0, 0.0, 3.0, -3.0], &[1, 0], 2);
+//! assert_eq!((tally.n, tally.correct), (2, 1));
+//! assert!((tally.loss_sum - (2.0_f64.ln() + (1.0 + (-6.0_f64).exp()).ln())).abs() < 1e-6);
+//! ```
 
 use crate::elementary::exp;
 use crate::lanes::{Lanes, dispatched};

@@ -7,13 +7,21 @@
 //! Backward functions *accumulate* into the gradients of parameters and *overwrite* the gradients of activations.
 //! Wrong lengths are the caller's bug and panic; models check what comes from outside.
 //!
+//! ```
+//! use kernels::matmul::{Into, Matrix, product};
+//!
+//! let (a, identity) = ([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 0.0, 1.0]);
+//! let mut c = [0.0; 4];
+//! product(&mut c, 2, Matrix::new(&a, 2, 2), Matrix::new(&identity, 2, 2), Into::Overwrite);
+//! assert_eq!(c, a);
+//! ```
+//!
 //! **This crate knows no model.** It is the only one of the mathematics that holds `unsafe` code.
 
 mod lanes;
 
 pub mod adamw;
 pub mod attention;
-pub mod candle;
 pub mod conv1d;
 pub mod cross_entropy;
 pub mod denormals;
@@ -24,7 +32,6 @@ pub mod gelu;
 pub mod gelu_new;
 pub mod glu;
 pub mod layer_norm;
-pub mod line;
 pub mod linear;
 pub mod matmul;
 pub mod norm;
