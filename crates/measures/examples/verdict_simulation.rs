@@ -127,7 +127,7 @@ fn study(truth: &Truth, index: u64, ways: &[Equal]) -> Vec<Verdict> {
             logit_spread: None,
             turn: None,
             manipulation: Manipulation {
-                late_accuracy: constant(0.9, 0.001),
+                late_accuracy: Some(constant(0.9, 0.001)),
                 majority: 0.5,
                 gain: Some(constant(1.0, 0.001)),
             },

@@ -34,11 +34,26 @@ mod tests;
 /// Changes whenever a verdict changes.
 pub const VERSION: u32 = 1;
 
+/// Versions of this method and of those that it rests on, the figures that its evidence is made of among them.
+#[must_use]
+pub fn versions() -> versions::Versions {
+    use crate::{contrasts, estimands, multiplicity};
+    versions::Versions::of("verdict", VERSION)
+        .and(versions::Versions::of("contrasts", contrasts::VERSION))
+        .and(versions::Versions::of("matched", contrasts::matched::VERSION))
+        .and(versions::Versions::of("course", contrasts::course::VERSION))
+        .and(versions::Versions::of("equivalence", equivalence::VERSION))
+        .and(versions::Versions::of("effect", effect::VERSION))
+        .and(versions::Versions::of("latent", estimands::latent::VERSION))
+        .and(versions::Versions::of("logit_spread", estimands::logit_spread::VERSION))
+        .and(versions::Versions::of("multiplicity", multiplicity::VERSION))
+}
+
 /// The manipulation check: did pretraining do anything that the task can show?
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Manipulation {
-    /// Late accuracy with its interval, as an estimate over pretraining seeds.
-    pub late_accuracy: Contrast,
+    /// Late accuracy with its interval, as an estimate over pretraining seeds. `None` where unknown.
+    pub late_accuracy: Option<Contrast>,
     /// Share of the most frequent label.
     pub majority: f64,
     /// What pretraining gained from early to late rungs, signed so that more is better: the fall of held-out
@@ -190,7 +205,7 @@ pub fn verdict(evidence: &Evidence, plan: &Plan) -> Verdict {
 }
 
 fn check(manipulation: &Manipulation) -> Option<Failed> {
-    if manipulation.late_accuracy.low <= manipulation.majority {
+    if manipulation.late_accuracy.is_some_and(|accuracy| accuracy.low <= manipulation.majority) {
         Some(Failed::NotAboveMajority)
     } else if manipulation.gain.is_some_and(|gain| gain.low <= 0.0) {
         Some(Failed::NoGain)

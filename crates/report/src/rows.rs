@@ -48,6 +48,9 @@ tables::rows! {
         pub steps: u64,
         /// Key of the prepared task.
         pub task: String,
+        /// True if the arm is the default one, or differs from it in the task alone: such arms are pooled where pairs of equal
+        /// accuracy are compared.
+        pub data_arm: bool,
         /// The split.
         pub split: String,
         /// The case within the split; empty for the whole split.
@@ -58,6 +61,8 @@ tables::rows! {
         pub loss: f64,
         /// Share of right predictions, 0 to 1.
         pub accuracy: f64,
+        /// Share of the most frequent label, 0 to 1: what always giving it scores.
+        pub majority: f64,
         /// Mean of 1 - p(label), 0 to 1.
         pub expected_error: f64,
         /// Expected calibration error over 10 equal bins, 0 to 1.
@@ -186,6 +191,14 @@ tables::rows! {
         pub seed_b: u64,
         /// The split.
         pub split: String,
+        /// Share of right predictions of `run_a`, 0 to 1.
+        pub accuracy_a: Option<f64>,
+        /// Share of right predictions of `run_b`, 0 to 1.
+        pub accuracy_b: Option<f64>,
+        /// Share of examples on which both are right or both are wrong, 0 to 1 (the observed overlap of Geirhos et al. 2020).
+        pub consistency: Option<f64>,
+        /// (1 - `consistency`) / 2: the variance, over two runs, of being right, averaged over examples, 0 to 0.5.
+        pub path_variance: Option<f64>,
         /// Cross-entropy on the line: largest height above the chord (nats).
         pub barrier: Option<f64>,
         /// Cross-entropy on the line: supremum less the mean of the ends (nats).
@@ -307,7 +320,7 @@ tables::rows! {
         /// Arm of the study.
         pub arm: String,
         /// `rung`, `early`, `late`, `late - early`, `late - early, matched` (among pairs of equal OOD accuracy, within a
-        /// pretraining seed), `arm - default`, `trend` (slope per nat by which the held-out loss falls), or `hump` (how far
+        /// pretraining seed), `late - early, equal accuracy` (the contrast that the verdict's second sentence rests on), `arm - default`, `trend` (slope per nat by which the held-out loss falls), or `hump` (how far
         /// the rung with the most path dependence lies beyond the first and the last; each pretraining seed's rung is chosen
         /// by the others).
         pub kind: String,
@@ -325,6 +338,18 @@ tables::rows! {
         pub upper: Option<f64>,
         /// How the interval was made; empty where there is none.
         pub method: String,
+        /// Standard error that the interval rests on, for the contrasts that decide the verdict.
+        pub standard_error: Option<f64>,
+        /// Degrees of freedom of its t.
+        pub df: Option<f64>,
+        /// Two-sided p of "no change".
+        pub p: Option<f64>,
+        /// The same after Holm's correction for the number of primary measures.
+        pub p_adjusted: Option<f64>,
+        /// What sets the interval's width: `between` pretraining seeds, or `within` them (the fine-tuning seeds).
+        pub width_from: Option<String>,
+        /// Pairs of runs behind it.
+        pub n_pairs: Option<u64>,
         /// Pretraining seeds.
         pub n_pretraining: u64,
         /// Fine-tuning runs, over all pretraining seeds and rungs.

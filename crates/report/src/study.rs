@@ -8,7 +8,8 @@ use measures::estimate::Interval;
 use crate::html::{self, Edition};
 use crate::observed::{Observed, bytes};
 use crate::rows::{MeasureCell, RunScore, SelectionGain, Summary};
-use crate::summarise::{self, frames, selection};
+use crate::summarise::evidence::{self, Reading, Split};
+use crate::summarise::{self, frames, group, selection};
 use crate::words::answer::{Answer, answer};
 use crate::{Error, terminal};
 
@@ -26,6 +27,8 @@ pub struct Plan {
     pub late_from: Option<u64>,
     /// How intervals are made.
     pub interval: Interval,
+    /// Changes of path variance up to this are no change.
+    pub margin: f64,
 }
 
 impl Plan {
@@ -64,6 +67,8 @@ pub struct Study {
     pub(crate) selections: Vec<SelectionGain>,
     pub(crate) cells: Vec<MeasureCell>,
     pub(crate) summary: Vec<Summary>,
+    /// The verdict and what it was read from.
+    pub(crate) reading: Reading,
 }
 
 /// The observed tables are read as if they were the study's own: `study.runs`.
@@ -91,8 +96,12 @@ impl Study {
         // Without a split there is one rung: nothing is early and nothing late.
         let (early_until, late_from) = (plan.early_until.unwrap_or(0), plan.late_from.unwrap_or(u64::MAX));
         let mut tables = observed.write()?;
-        let observations = frames::observations(&tables)?;
-        let (cells, summary) = summarise::summarise(&observations, early_until, late_from, plan.interval);
+        let mut observations = frames::observations(&tables)?;
+        observations.extend(group::observations(&observed));
+        let (cells, mut summary) = summarise::summarise(&observations, early_until, late_from, plan.interval);
+        let verdict_plan = measures::verdict::Plan { margin: plan.margin, ..Default::default() };
+        let reading = evidence::read(&observed, &cells, Split { early_until, late_from }, verdict_plan);
+        summarise::replace(&mut summary, reading.rows());
         let selections = selection::gains(&observed.runs);
         tables.extend([bytes(&selections)?, bytes(&cells)?, bytes(&summary)?]);
         let study = Self {
@@ -106,6 +115,7 @@ impl Study {
             selections,
             cells,
             summary,
+            reading,
         };
         Ok((study, tables))
     }

@@ -1,6 +1,8 @@
 //! A study that never ran, for tests of what a report makes of one: a world whose path dependence is known.
 
+use measures::estimands::latent::bivariate_normal;
 use random::Stream;
+use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::rows::{InterventionEffect, PairSplit, PathPoint, RunScore, Rung, SoupScore};
 use crate::{DEFAULT_ARM, Observed, Plan, Study};
@@ -12,6 +14,18 @@ pub(crate) enum Course {
     Rises,
     Flat,
     Hump,
+    /// Accuracy rises as in `Falls`, and nothing else: two seeds stay as correlated as they are.
+    Accuracy,
+}
+
+impl Course {
+    /// Latent correlation of two runs where path dependence is `level`.
+    fn correlation(self, level: f64) -> f64 {
+        match self {
+            Self::Accuracy => 0.876,
+            _ => 0.98 - 0.4 * level,
+        }
+    }
 }
 
 /// How large the study is and what it has.
@@ -49,7 +63,7 @@ const INTERVENTIONS: [(&str, f64); 10] = [
 /// Path dependence at a rung, 0 to 1.
 fn dependence(course: Course, rung: usize) -> f64 {
     match course {
-        Course::Falls => [0.7, 0.9, 0.85, 0.5, 0.25, 0.12, 0.1][rung],
+        Course::Falls | Course::Accuracy => [0.7, 0.9, 0.85, 0.5, 0.25, 0.12, 0.1][rung],
         Course::Rises => [0.1, 0.12, 0.2, 0.3, 0.5, 0.7, 0.8][rung],
         Course::Flat => 0.5,
         Course::Hump => [0.2, 0.3, 0.4, 0.9, 0.6, 0.35, 0.25][rung],
@@ -75,7 +89,9 @@ pub(crate) fn study(course: Course, size: Size) -> Study {
                 });
             }
             let level = (dependence(course, rung) + 0.04 * stream.normal()).clamp(0.02, 0.98);
-            let place = Place { arm: DEFAULT_ARM, seed, step, loss: size.ladder.then_some(loss) };
+            let correlation = course.correlation(level);
+            let loss = size.ladder.then_some(loss);
+            let place = Place { arm: DEFAULT_ARM, seed, step, loss, correlation };
             add_cell(&mut study, &place, size, level, rung, &mut stream);
             if size.arms && (rung == 0 || rung == STEPS.len() - 1) {
                 for (arm, level) in [("ambiguity = 0", [0.1, 0.55]), ("learning_rate = 0.003", [0.8, 0.3])] {
@@ -91,6 +107,7 @@ pub(crate) fn study(course: Course, size: Size) -> Study {
         early_until: Some(300),
         late_from: Some(2_000),
         interval: measures::estimate::Interval::SeedT,
+        margin: 0.01,
     };
     Study::new(study, plan, sources.map(|(stage, n)| (stage.to_owned(), n)).into()).unwrap().0
 }
@@ -101,6 +118,8 @@ struct Place {
     seed: u64,
     step: u64,
     loss: Option<f64>,
+    /// Latent correlation of two runs.
+    correlation: f64,
 }
 
 fn add_cell(study: &mut Observed, place: &Place, size: Size, level: f64, rung: usize, stream: &mut Stream) {
@@ -123,11 +142,13 @@ fn add_cell(study: &mut Observed, place: &Place, size: Size, level: f64, rung: u
                 learning_rate: 1e-3,
                 steps: 300,
                 task: "task".into(),
+                data_arm: place.arm == DEFAULT_ARM || place.arm.starts_with("ambiguity"),
                 split: split.into(),
                 case: case.into(),
                 n: 800,
                 loss: 1.0 - accuracy,
                 accuracy,
+                majority: 0.5,
                 expected_error: 1.0 - accuracy,
                 calibration_error: 0.05,
                 mcc: 2.0 * accuracy - 1.0,
@@ -200,6 +221,14 @@ fn add_cell(study: &mut Observed, place: &Place, size: Size, level: f64, rung: u
     }
 }
 
+/// Share of examples on which two runs of these accuracies are both right or both wrong, where they exceed thresholds of
+/// normal variables with correlation `rho`.
+fn consistency([p, q]: [f64; 2], rho: f64) -> f64 {
+    let normal = Normal::standard();
+    let both = bivariate_normal(normal.inverse_cdf(p), normal.inverse_cdf(q), rho);
+    1.0 - p - q + 2.0 * both
+}
+
 fn add_pairs(
     study: &mut Observed,
     place: &Place,
@@ -218,6 +247,9 @@ fn add_pairs(
             for split in ["id", "ood"] {
                 let scale = if split == "id" { 0.5 } else { 1.0 };
                 let some = |value: f64| size.paths.then_some(value * scale);
+                let accuracy = [a, b].map(|run| if split == "id" { 0.994 } else { accuracies[run as usize] });
+                let rho = (place.correlation + 0.01 * stream.normal()).min(0.99);
+                let consistency = consistency(accuracy, rho);
                 study.pairs.push(PairSplit {
                     run_a: name(a),
                     run_b: name(b),
@@ -228,6 +260,10 @@ fn add_pairs(
                     seed_a: a,
                     seed_b: b,
                     split: split.into(),
+                    accuracy_a: Some(accuracy[0]),
+                    accuracy_b: Some(accuracy[1]),
+                    consistency: Some(consistency),
+                    path_variance: Some((1.0 - consistency) / 2.0),
                     barrier: some(bump),
                     barrier_over_mean: some(bump),
                     barrier_over_max: some(bump * 0.8),

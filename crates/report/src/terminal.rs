@@ -29,7 +29,7 @@ pub(crate) fn text(study: &Study) -> String {
             (true, _) => "",
             (false, Direction::Less) => "less",
             (false, Direction::More) => "more",
-            (false, Direction::Open) => "can't tell",
+            (false, Direction::Open) => "inconclusive",
         };
         table.add_row([
             measure.label.to_string(),

@@ -54,6 +54,29 @@ pub fn bivariate_normal(h: f64, k: f64, rho: f64) -> f64 {
     quantiles::normal_cdf(h) * quantiles::normal_cdf(k) + half * integral / std::f64::consts::TAU
 }
 
+/// How often two runs are right.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Share of right answers of each, 0 to 1.
+    pub accuracies: [f64; 2],
+    /// Share of examples on which both are right, 0 to 1.
+    pub both: f64,
+    /// Examples.
+    pub examples: f64,
+}
+
+impl From<&Rates> for Pair {
+    fn from(rates: &Rates) -> Self {
+        let [h, k] = rates.accuracies.map(|accuracy| threshold(accuracy * rates.examples, rates.examples));
+        Self { h, k, both: rates.both }
+    }
+}
+
+/// An always-right run has an infinite threshold; half an answer keeps it finite.
+fn threshold(right: f64, n: f64) -> f64 {
+    quantiles::normal(right.clamp(0.5, n - 0.5) / n)
+}
+
 /// What two runs have in common: their thresholds and the share of examples on which both are right.
 struct Pair {
     h: f64,
@@ -65,9 +88,7 @@ fn pairs(right: &[f64], examples: usize) -> Vec<Pair> {
     let runs = rows(right, examples);
     let n = examples as f64;
     let row = |run: usize| &right[run * examples..][..examples];
-    // An always-right run has an infinite threshold; half an answer keeps it finite.
-    let threshold = |run: usize| quantiles::normal(row(run).iter().sum::<f64>().clamp(0.5, n - 0.5) / n);
-    let thresholds: Vec<f64> = (0..runs).map(threshold).collect();
+    let thresholds: Vec<f64> = (0..runs).map(|run| threshold(row(run).iter().sum(), n)).collect();
     let mut pairs = Vec::new();
     for a in 0..runs {
         for b in a + 1..runs {
@@ -116,8 +137,18 @@ pub fn correlation(right: &[f64], examples: usize) -> Option<f64> {
 /// If a matrix is not rows of its examples.
 #[must_use]
 pub fn beyond_accuracy(late: (&[f64], usize), early: (&[f64], usize)) -> Option<f64> {
-    let rho = correlation(early.0, early.1)?;
-    let late = pairs(late.0, late.1);
+    beyond(&pairs(late.0, late.1), &pairs(early.0, early.1))
+}
+
+/// [`beyond_accuracy`] of pairs whose rates are known, of one rung or of several. `None` with no pair on a side.
+#[must_use]
+pub fn beyond_accuracy_of(late: &[Rates], early: &[Rates]) -> Option<f64> {
+    let pairs = |rates: &[Rates]| rates.iter().map(Pair::from).collect::<Vec<Pair>>();
+    beyond(&pairs(late), &pairs(early))
+}
+
+fn beyond(late: &[Pair], early: &[Pair]) -> Option<f64> {
+    let rho = solve(early)?;
     // Path variance of a pair is (p_a + p_b)/2 - both: the accuracies cancel.
     let sum: f64 = late.iter().map(|pair| bivariate_normal(pair.h, pair.k, rho) - pair.both).sum();
     (!late.is_empty()).then(|| sum / late.len() as f64)
@@ -156,5 +187,17 @@ mod tests {
         assert!((correlation(&early, n).unwrap() - 0.876).abs() < 0.01);
         assert!(beyond_accuracy((&same, n), (&early, n)).unwrap().abs() < 0.002);
         assert!(beyond_accuracy((&more, n), (&early, n)).unwrap() < -0.006);
+        let rates = |right: &[f64]| -> Vec<Rates> {
+            let row = |run: usize| &right[run * n..][..n];
+            let share = |values: f64| values / n as f64;
+            let of = |(a, b): (usize, usize)| Rates {
+                accuracies: [a, b].map(|run| share(row(run).iter().sum())),
+                both: share(row(a).iter().zip(row(b)).map(|(a, b)| a * b).sum()),
+                examples: n as f64,
+            };
+            [(0, 1), (0, 2), (1, 2)].map(of).to_vec()
+        };
+        let of_rates = beyond_accuracy_of(&rates(&more), &rates(&early)).unwrap();
+        assert!((of_rates - beyond_accuracy((&more, n), (&early, n)).unwrap()).abs() < 1e-12);
     }
 }

@@ -21,7 +21,7 @@ fn evidence(outcomes: (f64, f64), equal: Option<(f64, f64)>) -> Evidence {
         logit_spread: None,
         turn: None,
         manipulation: Manipulation {
-            late_accuracy: contrast(0.93, 0.01),
+            late_accuracy: Some(contrast(0.93, 0.01)),
             majority: 0.5,
             gain: Some(contrast(1.0, 0.1)),
         },
@@ -97,7 +97,7 @@ fn hump() {
 #[test]
 fn unmeasured() {
     let mut study = evidence((-0.08, 0.01), Some((-0.04, 0.01)));
-    study.manipulation.late_accuracy = contrast(0.52, 0.01);
+    study.manipulation.late_accuracy = Some(contrast(0.52, 0.01));
     assert_eq!(read(&study), Verdict::Unmeasured { failed: Failed::NotAboveMajority });
     let mut study = evidence((-0.08, 0.01), Some((-0.04, 0.01)));
     study.manipulation.gain = Some(contrast(0.1, 0.1));

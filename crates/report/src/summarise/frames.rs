@@ -56,7 +56,8 @@ fn of_pairs(
     ood: &str,
     found: &mut Vec<Observation>,
 ) -> PolarsResult<()> {
-    const OOD: [(&str, &str); 5] = [
+    const OOD: [(&str, &str); 6] = [
+        ("ood_path_variance", "path_variance"),
         ("ood_agreement", "agreement"),
         ("ood_chance_corrected", "chance_corrected_agreement"),
         ("ood_jensen_shannon", "jensen_shannon"),

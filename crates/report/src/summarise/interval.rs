@@ -77,6 +77,12 @@ pub(super) fn row(
         lower: bounded.map(|found| found.lower),
         upper: bounded.map(|found| found.upper),
         method: bounded.map_or(String::new(), |found| found.method.to_string()),
+        standard_error: None,
+        df: None,
+        p: None,
+        p_adjusted: None,
+        width_from: None,
+        n_pairs: None,
         n_pretraining: seeds.len() as u64,
         n_finetuning: n_finetuning as u64,
     }

@@ -65,6 +65,14 @@ const fn measure(
 /// All measures but the effects of interventions, which have names of their own.
 pub(crate) const MEASURES: &[Measure] = &[
     measure(
+        "ood_path_variance",
+        "OOD path variance",
+        Unit::Share,
+        Sign::Lower,
+        Level::Pair,
+        "K/(K−1) mean<sub>i</sub> q<sub>i</sub>(1−q<sub>i</sub>), where q<sub>i</sub> is the share of K fine-tuning seeds that are right on out-of-distribution example i: how much outcomes depend on the seed. Half the share of examples on which exactly one of two seeds is right. It falls as accuracy rises above one half, whatever the path does: read it beside the contrast at equal accuracy.",
+    ),
+    measure(
         "ood_agreement",
         "OOD agreement",
         Unit::Share,
@@ -119,6 +127,22 @@ pub(crate) const MEASURES: &[Measure] = &[
         Sign::Higher,
         Level::Pair,
         "(o − e) / (1 − e): o is the OOD agreement of two runs, e = p<sub>a</sub> p<sub>b</sub> + (1−p<sub>a</sub>)(1−p<sub>b</sub>)/(c−1) that of independent runs with their accuracies p on c labels. 0: the errors of the one say nothing about those of the other.",
+    ),
+    measure(
+        "ood_shared",
+        "shared OOD errors",
+        Unit::Share,
+        Sign::Higher,
+        Level::Group,
+        "Σ (o − e) / Σ (1 − e) over pairs: o is the share of out-of-distribution examples on which both are right or both wrong, e = p<sub>a</sub> p<sub>b</sub> + (1−p<sub>a</sub>)(1−p<sub>b</sub>) what their accuracies alone imply (Geirhos et al. 2020). 1: the same errors; 0: independent ones.",
+    ),
+    measure(
+        "ood_logit_spread",
+        "logit spread of OOD accuracy",
+        Unit::Nats,
+        Sign::Lower,
+        Level::Group,
+        "Standard deviation over fine-tuning seeds of ln((r + ½)/(N − r + ½)), r right answers of N: the spread of accuracy on a scale without a ceiling.",
     ),
     measure(
         "counterfactual_agreement",
@@ -211,7 +235,7 @@ pub(crate) const MEASURES: &[Measure] = &[
 ];
 
 /// Measures whose contrast answers the question, one each for function, geometry and mechanism; fixed beforehand.
-pub(crate) const PRIMARY: [&str; 3] = ["ood_agreement", "ood_error_barrier", "profile_distance"];
+pub(crate) const PRIMARY: [&str; 3] = ["ood_path_variance", "ood_error_barrier", "profile_distance"];
 
 /// What the name of the effect of an intervention starts with.
 pub(crate) const EFFECT: &str = "effect.";
@@ -260,6 +284,8 @@ impl Measure {
     pub(crate) fn bounds(&self) -> Option<(f64, f64)> {
         match (self.unit, self.level) {
             _ if self.id == "ood_matched_share" => Some((0.0, 1.0)),
+            _ if self.id == "ood_shared" => Some((f64::NEG_INFINITY, 1.0)),
+            _ if self.id == "ood_logit_spread" => Some((0.0, f64::INFINITY)),
             (_, Level::Group) => None,
             _ if self.id == "ood_chance_corrected" => Some((f64::NEG_INFINITY, 1.0)),
             (Unit::Share, _) => Some((0.0, 1.0)),

@@ -3,7 +3,9 @@
 pub(crate) mod contrast;
 pub(crate) mod course;
 pub(crate) mod design;
+pub(crate) mod evidence;
 pub(crate) mod frames;
+pub(crate) mod group;
 pub(crate) mod interval;
 pub(crate) mod matched;
 pub(crate) mod measure;
@@ -47,6 +49,22 @@ pub(crate) fn summarise(
     }
     summary.extend(matched::contrasts(observations, early_until, late_from, interval));
     (cells, summary)
+}
+
+/// Puts rows in the place of those of the same arm, kind and measure, or at the end.
+pub(crate) fn replace(summary: &mut Vec<Summary>, rows: Vec<Summary>) {
+    for mut row in rows {
+        let known = summary
+            .iter_mut()
+            .find(|known| (&known.arm, &known.kind, &known.measure) == (&row.arm, &row.kind, &row.measure));
+        match known {
+            Some(known) => {
+                row.n_finetuning = known.n_finetuning;
+                *known = row;
+            }
+            None => summary.push(row),
+        }
+    }
 }
 
 /// The value of each cell of a measure, by arm, step and pretraining seed.

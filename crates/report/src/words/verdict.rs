@@ -1,25 +1,8 @@
-//! The answer, decided by the contrasts of the primary measures before anybody looks at a figure.
+//! Which way single contrasts go. The verdict itself is read in [`crate::summarise::evidence`].
 
 use crate::rows::Summary;
 use crate::study::{DEFAULT_ARM, Study};
-use crate::summarise::measure::{self, Measure, PRIMARY, Sign};
-
-/// What the study says about path dependence as pretraining converges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// At least one primary contrast is clearly towards less, none towards more.
-    Falls,
-    /// At least one is clearly towards more, none towards less.
-    Rises,
-    /// Some are clearly towards less and others towards more.
-    Mixed,
-    /// No contrast is clear, but the middle of the ladder is clearly above both its ends.
-    Hump,
-    /// Nothing is clear.
-    Unclear,
-    /// The study has no contrast to decide by.
-    Unmeasured,
-}
+use crate::summarise::measure::{self, Measure, Sign};
 
 /// Which way one contrast goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +30,6 @@ pub(crate) fn direction(measure: &Measure, row: &Summary) -> Direction {
     }
 }
 
-/// The primary contrasts that the study has: late rungs less early ones.
-pub(crate) fn primary(study: &Study) -> Vec<(Measure, &Summary, Direction)> {
-    let contrast = |id: &str| {
-        let measure = measure::find(id)?;
-        let row = study.estimate(DEFAULT_ARM, "late - early", None, id)?;
-        let direction = direction(&measure, row);
-        Some((measure, row, direction))
-    };
-    PRIMARY.iter().filter_map(|id| contrast(id)).collect()
-}
-
 /// A measure whose path dependence is clearly largest at a rung between the first and the last.
 pub(crate) struct Hump<'a> {
     pub(crate) measure: Measure,
@@ -79,21 +51,4 @@ pub(crate) fn humps(study: &Study) -> Vec<Hump<'_>> {
         is_clear.then(|| Hump { measure: measure.clone(), height, peak, first, last })
     };
     measure::MEASURES.iter().filter(|measure| measure.sign != Sign::Neither).filter_map(hump).collect()
-}
-
-/// The verdict on a study.
-pub(crate) fn verdict(study: &Study) -> Verdict {
-    let directions: Vec<Direction> = primary(study).into_iter().map(|(_, _, direction)| direction).collect();
-    let less = directions.contains(&Direction::Less);
-    let more = directions.contains(&Direction::More);
-    match (less, more) {
-        _ if directions.is_empty() => Verdict::Unmeasured,
-        (true, false) => Verdict::Falls,
-        (false, true) => Verdict::Rises,
-        (true, true) => Verdict::Mixed,
-        (false, false) => {
-            let primary_hump = |hump: &Hump<'_>| PRIMARY.contains(&hump.measure.id.as_ref());
-            if humps(study).iter().any(primary_hump) { Verdict::Hump } else { Verdict::Unclear }
-        }
-    }
 }

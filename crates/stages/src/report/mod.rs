@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use measures::{
-    agreement, cluster, ensemble, estimate, matching, mechanism, planner, scores, selection, trend,
+    agreement, cluster, ensemble, estimate, matching, mechanism, planner, scores, selection, trend, verdict,
 };
 use report::{DEFAULT_ARM, Edition, Plan, Study};
 use serde::Serialize;
@@ -76,6 +76,9 @@ pub struct Report {
     /// How intervals are made
     #[arg(long, value_enum, default_value_t = Interval::SeedT)]
     pub interval: Interval,
+    /// Changes of path variance up to this count as no change: fix it before you see results
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    pub margin: f64,
     /// Title of the page
     #[arg(long, default_value = "Does it matter which path fine-tuning takes?")]
     pub title: String,
@@ -91,9 +94,15 @@ pub struct StudyManifests(Manifests);
 
 impl Stage for Report {
     const NAME: &'static str = "report";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
+        if !(self.margin > 0.0 && self.margin < 0.5) {
+            return Err(Failure::Usage(format!(
+                "--margin is {}, but must be above 0 and below 0.5",
+                self.margin
+            )));
+        }
         let named: Result<Vec<Manifest>, Failure> =
             self.results.iter().map(|source| source.manifest(session)).collect();
         let manifests = collate::upstream(&session.store, named?)?;
@@ -126,6 +135,7 @@ impl Stage for Report {
                 scores::versions(),
                 selection::versions(),
                 trend::versions(),
+                verdict::versions(),
                 tables::versions(),
             ]
             .into_iter()
@@ -197,6 +207,7 @@ impl Report {
             early_until: self.early_until,
             late_from: self.late_from,
             interval: self.interval.into(),
+            margin: self.margin,
         }
     }
 }

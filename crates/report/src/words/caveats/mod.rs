@@ -24,7 +24,6 @@ pub(crate) fn caveats(study: &Study) -> Vec<Caveat> {
         seeds::few,
         course::hump,
         seeds::reversing,
-        seeds::needed,
         course::arms_turn,
         accuracy::unmatched_arms,
         accuracy::matched_pairs,

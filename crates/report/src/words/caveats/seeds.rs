@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use measures::planner::{self, Design};
-
-use super::super::verdict::{Direction, primary};
-use super::super::{change_text, counted, listed};
+use super::super::listed;
 use super::{Caveat, say};
 use crate::study::{DEFAULT_ARM, Study};
 use crate::summarise::measure::{self, PRIMARY};
@@ -32,39 +29,6 @@ pub(super) fn few(study: &Study) -> Option<Caveat> {
             )
         }
         _ => None,
-    }
-}
-
-/// How many pretraining seeds it would take to see what could not be told, if it is as large as it looks.
-pub(super) fn needed(study: &Study) -> Option<Caveat> {
-    const POWER: f64 = 0.8;
-    const LEVEL: f64 = 0.95;
-    let told: Vec<String> = primary(study)
-        .into_iter()
-        .filter(|(_, _, direction)| *direction == Direction::Open)
-        .filter_map(|(measure, row, _)| {
-            let contrasts: Vec<f64> = contrasts_by_seed(study, &measure.id).into_values().collect();
-            let n = contrasts.len() as f64;
-            if n < 3.0 {
-                return None;
-            }
-            let mean = contrasts.iter().sum::<f64>() / n;
-            let sd = (contrasts.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
-            let seeds =
-                planner::seeds_for_mean_difference(mean.abs() / sd, POWER, LEVEL, Design::Paired).ok()?;
-            Some(format!("{} for {} ({})", counted(seeds, "seed"), measure.label, change_text(&measure, row)))
-        })
-        .collect();
-    match told.is_empty() {
-        true => None,
-        false => say(
-            "How many seeds would tell",
-            format!(
-                "If the differences that are open are as large as they look and pretraining seeds scatter as they do \
-                 here, a study finds them in 8 of 10 cases with {}.",
-                listed(&told)
-            ),
-        ),
     }
 }
 
@@ -112,20 +76,5 @@ pub(super) fn reversing(study: &Study) -> Option<Caveat> {
             "Some pretraining seeds go the other way",
             format!("Late less early has the opposite sign in single pretraining runs: {}.", listed(&told)),
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::synthetic::{Course, Size, study};
-
-    #[test]
-    fn seeds_are_counted_for_what_is_open_alone() {
-        let size = Size { pretraining: 6, arms: false, ..Size::FULL };
-        let flat = needed(&study(Course::Flat, size)).unwrap();
-        assert!(flat.text.contains("seeds for OOD agreement ("), "{}", flat.text);
-        assert_eq!(needed(&study(Course::Falls, size)), None);
-        assert_eq!(needed(&study(Course::Flat, Size { pretraining: 2, ..size })), None);
     }
 }

@@ -144,6 +144,9 @@ impl Answers {
 /// How far two models answer alike on a split.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Alike {
+    pub(crate) accuracies: [f64; 2],
+    /// Share of examples on which both are right or both are wrong.
+    pub(crate) consistency: f64,
     pub(crate) agreement: f64,
     pub(crate) chance_corrected: Option<f64>,
     pub(crate) jensen_shannon: f64,
@@ -151,7 +154,20 @@ pub(crate) struct Alike {
 
 /// `None` if they did not answer the same questions.
 pub(crate) fn alike(a: &Answers, b: &Answers) -> Option<Alike> {
+    let right = |answers: &Answers| -> Vec<bool> {
+        answers
+            .predictions
+            .iter()
+            .zip(&answers.labels)
+            .map(|(prediction, label)| prediction == label)
+            .collect()
+    };
+    let share = |hits: usize, of: usize| hits as f64 / of as f64;
+    let (right_a, right_b) = (right(a), right(b));
     a.fits(b).then(|| Alike {
+        accuracies: [&right_a, &right_b]
+            .map(|right| share(right.iter().filter(|&&hit| hit).count(), right.len())),
+        consistency: share(right_a.iter().zip(&right_b).filter(|(a, b)| a == b).count(), right_a.len()),
         agreement: agreement::agreement(&a.predictions, &b.predictions),
         chance_corrected: agreement::chance_corrected(&a.predictions, &b.predictions, &a.labels, a.classes),
         jensen_shannon: agreement::jensen_shannon_distance(

@@ -27,6 +27,10 @@ pub(crate) struct Run {
     /// Key of the training set.
     pub(crate) task: String,
     pub(crate) failed: bool,
+    /// True if the arm is the default one, or differs from it in the task alone.
+    pub(crate) data_arm: bool,
+    /// Names in `recipe` that describe the task.
+    of_task: BTreeSet<String>,
     /// All that an arm is told by, by name.
     recipe: BTreeMap<String, String>,
 }
@@ -139,12 +143,14 @@ fn run(manifest: &Manifest, manifests: &Manifests, known: &Known<'_>) -> Run {
     let seed = integer("seed").unwrap_or(0);
     let mut recipe = BTreeMap::new();
     flatten(&manifest.parameters, "", &mut recipe);
+    let of_training: BTreeSet<String> = recipe.keys().cloned().collect();
     match task.and_then(|key| manifests.get(&key)) {
         Some(prepared) => describe_task(prepared, &mut recipe),
         None => {
             recipe.insert("task".into(), task.map_or("none".into(), |key| key.short()));
         }
     }
+    let of_task = recipe.keys().filter(|name| !of_training.contains(*name)).cloned().collect();
     if let Some(rung) = rung {
         describe_pretraining(rung, manifests, &mut recipe);
     }
@@ -162,6 +168,8 @@ fn run(manifest: &Manifest, manifests: &Manifests, known: &Known<'_>) -> Run {
         steps: integer("steps").unwrap_or(0),
         task: task.map_or(String::new(), |key| key.to_string()),
         failed: manifest.facts.get("failed").and_then(Value::as_bool).unwrap_or(false),
+        data_arm: false,
+        of_task,
         recipe,
     }
 }
@@ -243,16 +251,26 @@ fn name_arms(runs: &mut [Run]) {
     }
     let largest = rungs.iter().rev().max_by_key(|(_, (steps, count))| (steps.len(), *count));
     let Some(default) = largest.map(|(recipe, _)| (*recipe).clone()) else { return };
+    let tasks: BTreeSet<String> = runs.iter().flat_map(|run| run.of_task.iter().cloned()).collect();
     for run in runs {
+        run.data_arm = changed(&run.recipe, &default).all(|name| tasks.contains(name));
         run.arm = if run.recipe == default { DEFAULT_ARM.into() } else { difference(&run.recipe, &default) };
     }
 }
 
-fn difference(recipe: &BTreeMap<String, String>, default: &BTreeMap<String, String>) -> String {
+/// Names of the parameters in which two recipes differ, in order.
+fn changed<'a>(
+    recipe: &'a BTreeMap<String, String>,
+    default: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = &'a String> {
     let names: BTreeSet<&String> = recipe.keys().chain(default.keys()).collect();
-    let changed = names.into_iter().filter(|name| recipe.get(*name) != default.get(*name));
-    let told: Vec<String> =
-        changed.map(|name| format!("{name} = {}", recipe.get(name).map_or("none", String::as_str))).collect();
+    names.into_iter().filter(|name| recipe.get(*name) != default.get(*name))
+}
+
+fn difference(recipe: &BTreeMap<String, String>, default: &BTreeMap<String, String>) -> String {
+    let told: Vec<String> = changed(recipe, default)
+        .map(|name| format!("{name} = {}", recipe.get(name).map_or("none", String::as_str)))
+        .collect();
     told.join(", ")
 }
 
@@ -274,6 +292,8 @@ mod tests {
             steps: 0,
             task: String::new(),
             failed: false,
+            data_arm: false,
+            of_task: BTreeSet::from(["ambiguity".to_owned()]),
             recipe: recipe.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         }
     }
@@ -290,6 +310,8 @@ mod tests {
         ];
         name_arms(&mut runs);
         let names: Vec<&str> = runs.iter().map(|run| run.arm.as_str()).collect();
+        let pooled: Vec<bool> = runs.iter().map(|run| run.data_arm).collect();
+        assert_eq!(pooled, [true, true, true, true, false]);
         let third = "dropout = 0.1, learning_rate = 0.01";
         assert_eq!(names, ["ambiguity = 0.0", "ambiguity = 0.0", DEFAULT_ARM, DEFAULT_ARM, third]);
     }
