@@ -3,11 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
 use store::{MappedObject, ObjectId, Store};
-use weights::{Stored, soups};
+use weights::soups::uniform;
+use weights::{Members, Plan, Stored};
 
 use crate::memory::{peak_kilobytes, reset_peak};
 use crate::pairs::Pairs;
@@ -140,8 +142,10 @@ fn soup(store: &Store, members: &[ObjectId]) -> Result<ObjectId, Failure> {
         files.push(file);
     }
     let tensors: Vec<Stored<'_>> = files.iter().map(|file| Stored::parse(file)).collect::<Result<_, _>>()?;
+    let first = tensors.first().ok_or("no members")?;
+    let members = Members::of_files(&tensors, &Arc::new(first.layout().clone()))?;
     let (object, _) = store.put_stream::<Failure>(|sink| {
-        soups::uniform::stream(&tensors, &mut |piece: &[u8]| -> Result<(), Failure> {
+        uniform::METHOD.stream(&members, &Plan::default(), &mut |piece: &[u8]| -> Result<(), Failure> {
             files.iter().for_each(MappedObject::release);
             Ok(sink.write(piece)?)
         })

@@ -25,14 +25,31 @@ fn bodies_are_merged_over_their_checkpoint_and_heads_are_averaged() {
     bench.run("soup", &soup("uniform", &[]));
     let uniform = weights(&bench, "uniform", "model");
     let start = weights(&bench, "ladder", "step-20");
-    for method in ["task-arithmetic", "ties", "dare", "model-stock", "slerp"] {
+    let of_two = [
+        "task-arithmetic",
+        "ties",
+        "dare",
+        "model-stock",
+        "slerp",
+        "nuslerp",
+        "multislerp",
+        "karcher",
+        "dare-ties",
+        "della",
+        "della-linear",
+        "breadcrumbs",
+        "breadcrumbs-ties",
+        "sce",
+    ];
+    let with_base = |method: &str| !["slerp", "nuslerp", "multislerp", "karcher"].contains(&method);
+    for method in of_two {
         bench.run("soup", &soup(method, &["--method", method]));
         bench.run("evaluate", &["--model", method, "--task", "task"]);
         let merged = weights(&bench, method, "model");
         assert_ne!(merged.values, uniform.values, "{method}");
         for entry in merged.layout().entries() {
             let is_of_base = start.tensor(&entry.name).is_some();
-            if !is_of_base && method != "slerp" {
+            if !is_of_base && with_base(method) {
                 assert_eq!(
                     merged.tensor(&entry.name),
                     uniform.tensor(&entry.name),
@@ -76,10 +93,16 @@ fn what_has_no_common_base_is_refused() {
     let stew = ["--model", "soup", "--task", "task", "--method", "ties"];
     let error = bench.fails(INPUT, "soup", &stew);
     assert!(error.contains("`soup` was not fine-tuned here"), "{error}");
+    bench.run("soup", &[&stew[..], &["--base", "ladder:step-20"]].concat());
+    let error = bench.fails(USAGE, "soup", &soup("soup", &["--base", "ladder:step-20"]));
+    assert!(error.contains("--base has no effect with --method uniform"), "{error}");
+    let error =
+        bench.fails(USAGE, "soup", &soup("soup", &["--method", "wise-ft", "--base", "ladder:step-20"]));
+    assert!(error.contains("wise-ft takes 1 model, not 2"), "{error}");
     let error = bench.fails(USAGE, "soup", &soup("soup", &["--scale", "0.5"]));
-    assert!(error.contains("--scale means nothing to --method uniform"), "{error}");
+    assert!(error.contains("--scale has no effect with --method uniform"), "{error}");
     let error = bench.fails(USAGE, "soup", &soup("soup", &["--method", "model-stock", "--density", "0.5"]));
-    assert!(error.contains("--density means nothing to --method model-stock"), "{error}");
+    assert!(error.contains("--density has no effect with --method model-stock"), "{error}");
 }
 
 #[test]
@@ -109,4 +132,72 @@ fn runs_that_failed_are_left_out_unless_all_did() {
     assert_eq!(members("mixed", &["idle", "able", "idler"]), 1);
     assert_eq!(weights(&bench, "mixed", "model").values, weights(&bench, "able", "model").values);
     assert_eq!(members("hopeless", &["idle", "idler"]), 2);
+}
+
+#[test]
+fn one_model_is_pulled_back_to_its_base() {
+    let bench = Bench::new();
+    bench.tiny();
+    bench.tiny_run("0");
+    let one = |name: &'static str, more: &[&'static str]| {
+        let common = ["--model", "run/0", "--task", "task", "--keep-failed", "--ref", name];
+        bench.run("soup", &[&common[..], more].concat());
+        weights(&bench, name, "model")
+    };
+    let (run, start) = (weights(&bench, "run/0", "model"), weights(&bench, "ladder", "step-20"));
+    assert_eq!(one("whole", &["--method", "wise-ft", "--alpha", "1"]).values, run.values);
+    let half = one("half", &["--method", "wise-ft"]);
+    for entry in half.layout().entries().iter().filter(|entry| start.tensor(&entry.name).is_some()) {
+        let (half, run, start) = (
+            half.tensor(&entry.name).unwrap(),
+            run.tensor(&entry.name).unwrap(),
+            start.tensor(&entry.name).unwrap(),
+        );
+        for ((half, run), start) in half.iter().zip(run).zip(start) {
+            assert!((half - f32::midpoint(*run, *start)).abs() < 1e-6, "{}", entry.name);
+        }
+    }
+    for method in ["nearswap", "arcee-fusion"] {
+        assert_ne!(one(method, &["--method", method]).values, run.values, "{method}");
+    }
+    // By name and by layer: only attention is pulled back.
+    let part = one("part", &["--method", "wise-ft", "--alpha", "attention=0", "--alpha", "1"]);
+    for entry in part.layout().entries() {
+        let source = if entry.name.contains("attention") { &start } else { &run };
+        assert_eq!(part.tensor(&entry.name), source.tensor(&entry.name), "{}", entry.name);
+    }
+}
+
+#[test]
+fn paths_other_than_the_line_are_walked() {
+    let bench = Bench::new();
+    bench.tiny();
+    for seed in ["0", "1"] {
+        bench.tiny_run(seed);
+    }
+    let models = ["--model", "run/0", "run/1", "--task", "task", "--split", "id"];
+    let walk = |name: &'static str, more: &[&'static str]| {
+        bench.run("interpolate", &[&models[..], &["--ref", name], more].concat());
+        std::fs::read(bench.object(name, "paths")).unwrap()
+    };
+    let line = walk("line", &["--points", "5"]);
+    assert!(bench.manifest("line")["parameters"].get("path").is_none());
+    assert_eq!(walk("same", &["--points", "5", "--path", "linear"]), line);
+    for path in ["spherical", "layer-wise"] {
+        assert_ne!(walk(path, &["--points", "5", "--path", path]), line, "{path}");
+        assert_eq!(bench.manifest(path)["parameters"]["path"], path);
+    }
+    // The same positions, and two beyond the ends: barriers are those of what lies between.
+    walk("beyond", &["--alphas", "-0.5", "0", "0.25", "0.5", "0.75", "1", "1.5"]);
+    let pairs = |name: &str| std::fs::read(bench.object(name, "pairs")).unwrap();
+    assert_eq!(pairs("beyond"), pairs("line"));
+    assert_ne!(std::fs::read(bench.object("beyond", "paths")).unwrap(), line);
+    for (alphas, message) in [
+        (&["0", "1"][..], "--alphas must hold 0, 1 and a position between them"),
+        (&["0.5", "1"], "--alphas must hold 0, 1 and a position between them"),
+        (&["0", "nan", "1"], "--alphas must be finite numbers"),
+    ] {
+        let error = bench.fails(USAGE, "interpolate", &[&models[..], &["--alphas"], alphas].concat());
+        assert!(error.contains(message), "{error}");
+    }
 }

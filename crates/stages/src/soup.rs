@@ -1,58 +1,32 @@
 //! `samebasin soup`: one model out of several, averaged or merged in weight space.
 
-mod merge;
+mod base;
+mod settings;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use learn::Scorer;
 use measures::scores;
+use models::Model;
 use serde::Serialize;
 use store::{Input, MappedObject, Media};
-use weights::{Stored, Weights, merges, soups};
+use weights::methods::{Base, METHODS, Method};
+use weights::{Members, Plan, Stored, Weights};
 
+use self::settings::Settings;
 use crate::checkpoint;
 use crate::compute::Compute;
-use crate::group::{self, Group};
+use crate::group;
 use crate::rows::MemberRow;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::task_inputs::{self, TaskInputs};
 
-/// How the members are chosen, or merged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// The mean of all
-    Uniform,
-    /// Best first, each kept if the soup's held-out accuracy allows it (Wortsman et al. 2022)
-    Greedy,
-    /// In random order, each kept if the soup's held-out accuracy allows it
-    RandomOrder,
-    /// The checkpoint plus the sum of all differences from it (Ilharco et al. 2023)
-    TaskArithmetic,
-    /// The same of what is largest and of one sign (Yadav et al. 2023)
-    Ties,
-    /// The same of a random part of each difference, rescaled (Yu et al. 2024)
-    Dare,
-    /// The mean, pulled back to the checkpoint as far as models disagree (Jang et al. 2024)
-    ModelStock,
-    /// Half-way on the great arc between two models
-    Slerp,
-}
-
-/// When a selecting soup keeps a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// If the soup does not get worse: the paper
-    NotWorse,
-    /// Only if it gets better: the released code
-    Better,
-}
-
 /// Average or merge several fine-tuned models into one
 ///
 /// Members are chosen on the task's held-out split `val` alone. Runs that failed (at or below always giving the
-/// commonest answer) are left out unless --keep-failed is given, or all of them failed. Merges take all members, which
-/// must have been fine-tuned from one checkpoint; what that does not have (the task's head) is averaged.
+/// commonest answer) are left out unless --keep-failed is given, or all of them failed. Merges take all members, and
+/// differences from the base: the checkpoint that all were fine-tuned from, or --base. What the base does not have, and
+/// the task's head, is averaged.
 ///
 /// Example: samebasin soup --model world/run/0 --model world/run/1 --task world/task --method greedy --ref world/soup
 #[derive(Args, Clone, Debug, Serialize)]
@@ -66,21 +40,17 @@ pub struct Soup {
     #[serde(skip)]
     pub task: Source,
     /// How the members are chosen, or merged
-    #[arg(long, value_enum, default_value_t = Method::Uniform)]
-    pub method: Method,
-    /// Factor of the merged difference from the checkpoint [default: 1 of ties, 0.4 of task-arithmetic and dare, as
-    /// Yadav et al. take them where nothing may be tuned]
-    #[arg(long, value_name = "LAMBDA")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scale: Option<f64>,
-    /// Share of each difference that ties and dare keep [default: 0.2]
-    #[arg(long, value_name = "SHARE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub density: Option<f64>,
-    /// When a selecting soup keeps a model
-    #[arg(long, value_enum, default_value_t = Rule::NotWorse)]
-    pub rule: Rule,
-    /// Seed of the order, or of what dare drops
+    #[arg(long, value_name = "METHOD", default_value = METHODS[0].name, value_parser = method_names())]
+    pub method: String,
+    /// The base of a merge [default: what the members were fine-tuned from]
+    #[arg(long, value_name = "REF")]
+    #[serde(skip)]
+    pub base: Option<Source>,
+    /// Parameters of the method
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// Seed of the order, or of what is dropped
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Let failed runs into the soup
@@ -92,52 +62,61 @@ pub struct Soup {
     pub compute: Compute,
 }
 
+/// The values of `--method`, with their help.
+fn method_names() -> PossibleValuesParser {
+    METHODS.map(|method| PossibleValue::new(method.name).help(method.about)).into()
+}
+
 impl Stage for Soup {
     const NAME: &'static str = "soup";
     const VERSION: u32 = 1;
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
-        let failed = |source: &Source| -> Result<bool, Failure> {
-            let manifest = source.manifest(session)?;
-            Ok(manifest.facts.get("failed").and_then(serde_json::Value::as_bool).unwrap_or(false))
-        };
-        let mut members = Vec::with_capacity(self.models.len());
-        for source in &self.models {
-            if self.keep_failed || !failed(source)? {
-                members.push(source.clone());
-            }
-        }
-        if members.is_empty() {
-            // A study must not end where one of its groups learned nothing: that is a result, too.
-            members.clone_from(&self.models);
-        }
+        let method = self.method()?;
+        self.settings.resolve(method)?;
+        let members = self.members(session)?;
         let mut inputs = Inputs::default();
         let (manifests, config) = group::add(&mut inputs, session, &members, 1)?;
-        self.resolve_merge()?;
-        if self.method.has_base() {
-            merge::add_base(&mut inputs, &members, &manifests)?;
-        }
-        task_inputs::add(&mut inputs, &self.task.manifest(session)?, &["split.val"])?;
-        match self.algorithm() {
-            Algorithm::Soup(soups::Method::Uniform) => inputs.rest_on(soups::Method::Uniform.versions()),
-            Algorithm::Soup(method) => {
-                inputs.rest_on(method.versions().and(learn::scoring_versions(&config)));
-                inputs.rest_on(scores::versions().and(self.compute.versions()));
+        match (&self.base, method.base) {
+            (Some(_), Base::Unused) => {
+                return Err(Failure::Usage(format!("--base has no effect with --method {}", method.name)));
             }
-            Algorithm::Merge(method) => inputs.rest_on(method.versions()),
+            (Some(base), _) => base::add(&mut inputs, session, base)?,
+            (None, Base::Required) => base::add_common(&mut inputs, &members, &manifests)?,
+            (None, _) => {}
+        }
+        let has_base = !inputs.of("base").is_empty();
+        method
+            .check(members.len(), has_base, &self.plan())
+            .map_err(|error| Failure::Usage(format!("--method {}: {error}", method.name)))?;
+        task_inputs::add(&mut inputs, &self.task.manifest(session)?, &["split.val"])?;
+        inputs.rest_on(method.versions());
+        if method.selects() {
+            inputs.rest_on(learn::scoring_versions(&config).and(scores::versions()));
+            inputs.rest_on(self.compute.versions());
         }
         Ok(inputs)
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
-        let rows = match self.algorithm() {
-            Algorithm::Soup(soups::Method::Uniform) => average(work)?,
-            Algorithm::Soup(method) => self.select(method, work)?,
-            Algorithm::Merge(method) => {
-                let (group, merged) = merge::merge(work, method)?;
-                work.publish("model", Media::Safetensors, &merged.to_safetensors())?;
-                group.inputs.iter().map(kept).collect()
-            }
+        let method = self.method()?;
+        let mut task = TaskInputs::load(work)?;
+        let described = work.input("config")?;
+        task.answered_by(checkpoint::class_names(work.session, described)?.as_deref())?;
+        let config = checkpoint::config(work.session, described)?;
+        let model = checkpoint::classifier(config, task.outputs(), self.compute)?;
+        let files = Files::open(work)?;
+        let stored = files.parse()?;
+        let base = base::load(work, &model)?;
+        let mut members = Members::of_files(&stored, model.layout()).map_err(|error| files.blame(error))?;
+        if let Some((base, shared)) = &base {
+            members = members.with_base(base, shared)?;
+        }
+        let rows = if method.selects() {
+            self.select(method, &members, &Selecting { task: &task, model: &model, files: &files }, work)?
+        } else {
+            self.merge(method, &members, &files, work)?;
+            files.inputs.iter().map(kept).collect()
         };
         work.fact("members", rows.iter().filter(|row| row.kept).count())?;
         work.publish("members", Media::Parquet, &MemberRow::write(&rows)?)?;
@@ -150,26 +129,88 @@ impl Stage for Soup {
     }
 }
 
-impl Method {
-    /// Whether it merges differences from a checkpoint.
-    fn has_base(self) -> bool {
-        matches!(self, Self::TaskArithmetic | Self::Ties | Self::Dare | Self::ModelStock)
-    }
-
-    fn has_scale(self) -> bool {
-        matches!(self, Self::TaskArithmetic | Self::Ties | Self::Dare)
-    }
-
-    fn has_density(self) -> bool {
-        matches!(self, Self::Ties | Self::Dare)
-    }
+/// What a selecting soup needs beside its members.
+struct Selecting<'a> {
+    task: &'a TaskInputs,
+    model: &'a Model,
+    files: &'a Files,
 }
 
-/// What a recipe asks the crate `weights` for.
-#[derive(Clone, Copy, Debug)]
-enum Algorithm {
-    Soup(soups::Method),
-    Merge(merges::Method),
+impl Soup {
+    fn method(&self) -> Result<&'static Method, Failure> {
+        Method::named(&self.method).ok_or_else(|| Failure::Usage(format!("no method `{}`", self.method)))
+    }
+
+    fn plan(&self) -> Plan {
+        Plan { values: self.settings.values(), seed: self.seed }
+    }
+
+    /// The models that go in: all that did not fail, or all.
+    fn members(&self, session: &Session) -> Result<Vec<Source>, Failure> {
+        let failed = |source: &Source| -> Result<bool, Failure> {
+            let manifest = source.manifest(session)?;
+            Ok(manifest.facts.get("failed").and_then(serde_json::Value::as_bool).unwrap_or(false))
+        };
+        let mut members = Vec::with_capacity(self.models.len());
+        for source in &self.models {
+            if self.keep_failed || !failed(source)? {
+                members.push(source.clone());
+            }
+        }
+        // A study must not end where one of its groups learned nothing: that is a result, too.
+        Ok(if members.is_empty() { self.models.clone() } else { members })
+    }
+
+    /// Publishes the merge of all models as their files are read. Memory is that of the largest file, which is mapped
+    /// whole while its digest is checked, or of what the method needs for one tensor, however many models there are.
+    fn merge(
+        &self,
+        method: &'static Method,
+        members: &Members<'_>,
+        files: &Files,
+        work: &mut Work<'_>,
+    ) -> Result<(), Failure> {
+        let session = work.session;
+        work.publish_stream("model", Media::Safetensors, |sink| {
+            let mut take = |piece: &[u8]| -> Result<(), Failure> {
+                files.release();
+                Ok(sink.write(piece)?)
+            };
+            session
+                .with_threads(|| method.stream(members, &self.plan(), &mut take))
+                .map_err(|failure| files.blamed(failure))
+        })?;
+        Ok(())
+    }
+
+    /// Publishes the mean of the models that held-out accuracy keeps.
+    fn select(
+        &self,
+        method: &'static Method,
+        members: &Members<'_>,
+        with: &Selecting<'_>,
+        work: &mut Work<'_>,
+    ) -> Result<Vec<MemberRow>, Failure> {
+        let encoder = checkpoint::encoder(work.session, work.optional("tokenizer"))?;
+        let max_length = with.model.config().max_length(None);
+        let held_out = with.task.encoded(&encoder, "split.val", max_length)?;
+        let mut scorer = Scorer::default();
+        let mut accuracy = |weights: &Weights| {
+            with.files.release();
+            let logits = scorer.logits(with.model, &weights.values, &held_out.inputs)?;
+            Ok(scores::scores(&held_out.answers(logits), &held_out.labels).accuracy)
+        };
+        let soup =
+            method.select(members, &self.plan(), &mut accuracy).map_err(|error| with.files.blame(error))?;
+        work.publish("model", Media::Safetensors, &soup.soup.to_safetensors())?;
+        let row = |considered: &weights::soups::Considered| MemberRow {
+            run: with.files.inputs[considered.member].from.to_string(),
+            score: Some(considered.score),
+            soup_score: Some(considered.soup_score),
+            kept: considered.kept,
+        };
+        Ok(soup.trace.iter().map(row).collect())
+    }
 }
 
 /// The row of a member that nothing was measured of.
@@ -177,103 +218,60 @@ fn kept(member: &Input) -> MemberRow {
     MemberRow { run: member.from.to_string(), score: None, soup_score: None, kept: true }
 }
 
-/// Publishes the mean of all models as their files are read, a few megabytes of each at a time. Memory is that of the
-/// largest file, which is mapped whole while its digest is checked, however many there are.
-fn average(work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
-    let session = work.session;
-    let members = work.recipe.inputs.get("model").cloned().unwrap_or_default();
-    let mut task = TaskInputs::load(work)?;
-    task.answered_by(checkpoint::class_names(session, work.input("config")?)?.as_deref())?;
-    let config = checkpoint::config(session, work.input("config")?)?;
-    let model = checkpoint::classifier(config, task.outputs(), Compute::default())?;
-    let mut files = Vec::with_capacity(members.len());
-    for member in &members {
-        let file = session.bytes(member)?;
-        file.release();
-        files.push(file);
-    }
-    let of_member = |member: usize, error: weights::Error| {
-        Failure::Input(format!("object {}: {error}", members[member].object))
-    };
-    let mut stored = Vec::with_capacity(files.len());
-    for (index, file) in files.iter().enumerate() {
-        let tensors = Stored::parse(file).map_err(|error| of_member(index, error))?;
-        tensors.is_of(model.layout()).map_err(|error| of_member(index, error))?;
-        stored.push(tensors);
-    }
-    work.publish_stream("model", Media::Safetensors, |sink| {
-        session
-            .with_threads(|| {
-                soups::uniform::stream(&stored, &mut |piece: &[u8]| -> Result<(), Failure> {
-                    files.iter().for_each(MappedObject::release);
-                    Ok(sink.write(piece)?)
-                })
-            })
-            .map_err(|failure| match failure {
-                Failure::Weights(weights::Error::Member { member, source }) => of_member(member, *source),
-                other => other,
-            })
-    })?;
-    Ok(members.iter().map(kept).collect())
+/// The memory-mapped files of the members.
+struct Files {
+    inputs: Vec<Input>,
+    mapped: Vec<MappedObject>,
 }
 
-impl Soup {
-    /// Publishes the mean of the models that held-out accuracy keeps.
-    fn select(&self, method: soups::Method, work: &mut Work<'_>) -> Result<Vec<MemberRow>, Failure> {
-        let mut task = TaskInputs::load(work)?;
-        let group = Group::load(work, &mut task, self.compute)?;
-        let encoder = checkpoint::encoder(work.session, work.optional("tokenizer"))?;
-        let held_out = task.encoded(&encoder, "split.val", group.config.max_length(None))?;
-        let mut scorer = Scorer::default();
-        let mut accuracy = |weights: &Weights| -> Result<f64, Failure> {
-            let logits = scorer.logits(&group.model, &weights.values, &held_out.inputs)?;
-            Ok(scores::scores(&held_out.answers(logits), &held_out.labels).accuracy)
-        };
-        let members: Vec<&Weights> = group.weights.iter().collect();
-        let soup = method.soup(&members, &mut accuracy)?;
-        work.publish("model", Media::Safetensors, &soup.soup.to_safetensors())?;
-        let row = |considered: &soups::Considered| MemberRow {
-            run: group.inputs[considered.member].from.to_string(),
-            score: Some(considered.score),
-            soup_score: Some(considered.soup_score),
-            kept: considered.kept,
-        };
-        Ok(soup.trace.iter().map(row).collect())
-    }
-
-    /// Writes out the defaults of a merge, or refuses its flags where they mean nothing.
-    fn resolve_merge(&mut self) -> Result<(), Failure> {
-        let default = if self.method == Method::Ties { 1.0 } else { 0.4 };
-        for (flag, value, default, is_known) in [
-            ("--scale", &mut self.scale, default, self.method.has_scale()),
-            ("--density", &mut self.density, 0.2, self.method.has_density()),
-        ] {
-            if is_known {
-                value.get_or_insert(default);
-            } else if value.is_some() {
-                let method =
-                    self.method.to_possible_value().map_or(String::new(), |name| name.get_name().into());
-                return Err(Failure::Usage(format!("{flag} means nothing to --method {method}")));
-            }
+impl Files {
+    fn open(work: &Work<'_>) -> Result<Self, Failure> {
+        let inputs = work.recipe.inputs.get("model").cloned().unwrap_or_default();
+        let mut mapped = Vec::with_capacity(inputs.len());
+        for input in &inputs {
+            let file = work.session.bytes(input)?;
+            file.release();
+            mapped.push(file);
         }
-        Ok(())
+        Ok(Self { inputs, mapped })
     }
 
-    fn algorithm(&self) -> Algorithm {
-        let rule = match self.rule {
-            Rule::NotWorse => soups::Rule::NotWorse,
-            Rule::Better => soups::Rule::Better,
-        };
-        let (seed, scale, density) = (self.seed, self.scale.unwrap_or(1.0), self.density.unwrap_or(1.0));
-        match self.method {
-            Method::Uniform => Algorithm::Soup(soups::Method::Uniform),
-            Method::Greedy => Algorithm::Soup(soups::Method::Greedy { rule }),
-            Method::RandomOrder => Algorithm::Soup(soups::Method::RandomOrder { rule, seed }),
-            Method::TaskArithmetic => Algorithm::Merge(merges::Method::TaskArithmetic { scale }),
-            Method::Ties => Algorithm::Merge(merges::Method::Ties { density, scale }),
-            Method::Dare => Algorithm::Merge(merges::Method::Dare { density, scale, seed }),
-            Method::ModelStock => Algorithm::Merge(merges::Method::ModelStock),
-            Method::Slerp => Algorithm::Merge(merges::Method::Slerp { alpha: 0.5 }),
+    fn parse(&self) -> Result<Vec<Stored<'_>>, Failure> {
+        let mut stored = Vec::with_capacity(self.mapped.len());
+        for (member, file) in self.mapped.iter().enumerate() {
+            let tensors = Stored::parse(file);
+            let of_member = |error| weights::Error::Member { member, source: Box::new(error) };
+            stored.push(tensors.map_err(|error| self.blame(of_member(error)))?);
+        }
+        Ok(stored)
+    }
+
+    /// Lets go of the memory that has been read.
+    fn release(&self) {
+        self.mapped.iter().for_each(MappedObject::release);
+    }
+
+    /// The failure that an error is, with the object of the member that it is about.
+    fn blame(&self, error: weights::Error) -> Failure {
+        match error {
+            weights::Error::Member { member, source } => {
+                Failure::Input(format!("object {}: {source}", self.inputs[member].object))
+            }
+            error @ (weights::Error::Base { .. } | weights::Error::Degenerate { .. }) => {
+                Failure::Input(error.to_string())
+            }
+            weights::Error::Score(error) => match error.downcast::<learn::Error>() {
+                Ok(error) => Failure::Learn(*error),
+                Err(error) => Failure::Bug(error.to_string()),
+            },
+            other => Failure::Weights(other),
+        }
+    }
+
+    fn blamed(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Weights(error) => self.blame(error),
+            other => other,
         }
     }
 }

@@ -9,13 +9,19 @@ mod layout;
 mod tensors;
 
 pub mod distance;
+pub mod members;
 pub mod merges;
+pub mod methods;
+pub mod parameters;
 pub mod paths;
 pub mod shards;
 pub mod soups;
 pub mod stored;
 
 pub use layout::{Entry, Layout};
+pub use members::Members;
+pub use methods::Method;
+pub use parameters::Plan;
 pub use stored::Stored;
 pub use tensors::Weights;
 
@@ -89,6 +95,65 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<Error>,
     },
+    /// The base of a merge cannot be used.
+    #[error("the base: {source}")]
+    Base {
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+    /// A method was given more or fewer models than it takes.
+    #[error("{method} takes {}, not {found}", counted(*least, *most))]
+    Members {
+        /// The method.
+        method: &'static str,
+        /// Fewest models.
+        least: usize,
+        /// Most models.
+        most: usize,
+        /// What was given.
+        found: usize,
+    },
+    /// A method that needs a base was given none.
+    #[error("{method} needs the base that the models were fine-tuned from")]
+    NoBase {
+        /// The method.
+        method: &'static str,
+    },
+    /// A method was given a parameter that it does not have.
+    #[error("{name} has no effect with {method}")]
+    NoParameter {
+        /// The method.
+        method: &'static str,
+        /// The parameter.
+        name: String,
+    },
+    /// A parameter has a value of the wrong kind.
+    #[error("{name} must be {expected}, not {found}")]
+    Choice {
+        /// Its name.
+        name: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// A method that selects by scores was asked to merge without them, or one that does not was asked to select.
+    #[error("{method} cannot be used here: some methods select by held-out scores, others do not")]
+    Selects {
+        /// The method.
+        method: &'static str,
+    },
+    /// A model could not be scored.
+    #[error("{0}")]
+    Score(Box<dyn std::error::Error + Send + Sync>),
+    /// A merge of one tensor is not defined.
+    #[error("tensor `{name}`: {reason}")]
+    Degenerate {
+        /// Its name.
+        name: String,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
     /// An operation over several models was given none.
     #[error("no weights given")]
     Empty,
@@ -102,6 +167,16 @@ pub enum Error {
         /// What was given.
         value: f64,
     },
+}
+
+/// A range of numbers of models in words.
+fn counted(least: usize, most: usize) -> String {
+    match (least, most) {
+        (1, 1) => "1 model".into(),
+        (least, usize::MAX) => format!("at least {least} models"),
+        (least, most) if least == most => format!("{least} models"),
+        (least, most) => format!("{least} to {most} models"),
+    }
 }
 
 /// Checks that a parameter is a number that can be computed with.

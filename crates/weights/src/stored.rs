@@ -78,13 +78,7 @@ impl<'a> Stored<'a> {
                 }
             }
         }
-        // All are looked at before one is searched for: without an early exit this is done eight at a time.
-        if out.iter().fold(true, |finite, value| finite & value.is_finite()) {
-            return Ok(());
-        }
-        let at = out.iter().position(|value| !value.is_finite()).unwrap_or(0);
-        let name = self.layout.entries()[index].name.clone();
-        Err(Error::NotFinite { name, index: range.start + at, value: out[at] })
+        check_finite(&self.layout.entries()[index].name, range.start, out)
     }
 
     /// All values, in memory.
@@ -132,9 +126,23 @@ impl<'a> Stored<'a> {
         }
     }
 
-    fn index(&self, name: &str) -> Option<usize> {
+    /// The number of the tensor of this name.
+    pub(crate) fn index(&self, name: &str) -> Option<usize> {
         self.layout.entries().binary_search_by(|entry| entry.name.as_str().cmp(name)).ok()
     }
+}
+
+/// Checks that the values of a tensor from `start` on are finite.
+///
+/// # Errors
+/// [`Error::NotFinite`] with the first that is not.
+pub(crate) fn check_finite(name: &str, start: usize, values: &[f32]) -> Result<(), Error> {
+    // All are looked at before one is searched for: without an early exit this is done eight at a time.
+    if values.iter().fold(true, |finite, value| finite & value.is_finite()) {
+        return Ok(());
+    }
+    let at = values.iter().position(|value| !value.is_finite()).unwrap_or(0);
+    Err(Error::NotFinite { name: name.into(), index: start + at, value: values[at] })
 }
 
 /// The entries of a layout in the order in which a file holds them: by name, as safetensors writes tensors of one type.

@@ -377,10 +377,7 @@ fn an_evaluation_of_a_model_that_is_gone_is_refused() {
 
 #[test]
 fn every_soup_has_a_look_of_its_own() {
-    use clap::ValueEnum;
-    for method in crate::soup::Method::value_variants() {
-        let name = method.to_possible_value().unwrap();
-        let looks = ::report::SOUP_METHODS;
-        assert!(looks.contains(&name.get_name()), "{} has no colour on the page", name.get_name());
+    for method in weights::methods::METHODS {
+        assert!(::report::SOUP_METHODS.contains(&method.name), "{} has no colour on the page", method.name);
     }
 }

@@ -1,59 +1,70 @@
-//! DARE (Yu et al. 2024, "Language models are super Mario"): each value of a task vector is kept with
-//! probability `density` and divided by it, else dropped; then `theta_0 + lambda sum_i tau_i`. The
-//! expectation over seeds is task arithmetic.
+//! DARE (Yu et al. 2024, "Language models are super Mario"): each value of a task vector is kept with probability
+//! `density` and divided by it, else dropped. The sum of what is kept follows, `theta_0 + lambda sum_i w_i tau_i`, or with
+//! an election of signs as in TIES the sum of what agrees. The expectation over seeds of the first is task arithmetic.
 //!
-//! The i-th model's mask is stream i of `dare` of the seed, so the merge depends on the order of the models,
-//! and adding one at the end leaves the others' masks alone.
+//! The mask of the i-th model is stream i of `dare/TENSOR` of the seed, so the merge depends on the order of the
+//! models, and adding one at the end leaves the others' masks alone.
 
-use random::Stream;
+use super::{ANY, DENSITY, SCALE, WEIGHT, thin};
+use crate::Error;
+use crate::members::Tensor;
+use crate::methods::{Base, How, Method};
+use crate::parameters::Settings;
 
-use crate::{Error, Weights};
+/// Random drop and rescale, then the sum.
+pub static METHOD: Method = Method {
+    name: "dare",
+    about: "The same of a random part of each difference, rescaled (Yu et al. 2024)",
+    version: 2,
+    parameters: &[DENSITY, SCALE.or(0.4), WEIGHT],
+    base: Base::Required,
+    random: true,
+    members: ANY,
+    how: How::Tensors(|tensor, settings, out| merge(tensor, settings, false, out)),
+};
 
-/// Changes whenever the merge changes.
-pub const VERSION: u32 = 1;
+/// Random drop and rescale, then the sum of what agrees in sign.
+pub static TIES: Method = Method {
+    name: "dare-ties",
+    about: "The same, of the values of one sign (Yu et al. 2024 with Yadav et al. 2023)",
+    version: 1,
+    parameters: &[DENSITY, SCALE.or(0.4), WEIGHT],
+    base: Base::Required,
+    random: true,
+    members: ANY,
+    how: How::Tensors(|tensor, settings, out| merge(tensor, settings, true, out)),
+};
 
-/// Merges `models`, keeping a random `density` share of each task vector and scaling their sum by `scale`.
-///
-/// # Errors
-/// As [`super::Method::merge`].
-pub fn merge(
-    base: &Weights,
-    models: &[&Weights],
-    density: f64,
-    scale: f64,
-    seed: u64,
-) -> Result<Weights, Error> {
-    super::check(base, models)?;
-    super::check_density(density)?;
-    crate::check_finite("scale", scale)?;
-    let mut masks: Vec<Stream> = (0..models.len() as u64).map(|i| Stream::at(seed, "dare", i)).collect();
-    let mut out = base.clone();
-    for (i, value) in out.values.iter_mut().enumerate() {
-        let start = f64::from(base.values[i]);
-        let mut sum = 0.0;
-        for (model, mask) in models.iter().zip(&mut masks) {
-            if mask.bernoulli(density) {
-                sum += (f64::from(model.values[i]) - start) / density;
-            }
-        }
-        *value = (start + scale * sum) as f32;
-    }
-    Ok(out)
+fn merge(tensor: &Tensor<'_>, settings: &Settings, elect: bool, out: &mut [f32]) -> Result<(), Error> {
+    let drop = |vector: &thin::Vector<'_>, factors: &mut [f32]| {
+        let density = settings.of("density", vector.member);
+        let mut mask = vector.stream("dare", settings);
+        let kept = (1.0 / density) as f32;
+        factors.fill_with(|| if mask.bernoulli(density) { kept } else { 0.0 });
+        Ok(())
+    };
+    thin::merge(tensor, settings, thin::Rule { elect, mean: false }, drop, out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::merges::task_arithmetic;
+    use crate::methods::tests::over;
+    use crate::parameters::Plan;
     use crate::tests::weights;
+
+    fn plan(density: f64, scale: f64, seed: u64) -> Plan {
+        Plan::default().with("density", density).with("scale", scale).seeded(seed)
+    }
 
     #[test]
     fn is_task_arithmetic_on_average() {
         let (base, a, b) = (weights(0), weights(1), weights(2));
-        let expected = task_arithmetic::merge(&base, &[&a, &b], 0.5).unwrap();
+        let expected = over(&task_arithmetic::METHOD, &base, &[&a, &b], &Plan::default().with("scale", 0.5));
         let mut mean = vec![0.0; base.values.len()];
         for seed in 0..4_000 {
-            let found = merge(&base, &[&a, &b], 0.7, 0.5, seed).unwrap();
+            let found = over(&METHOD, &base, &[&a, &b], &plan(0.7, 0.5, seed));
             mean.iter_mut().zip(&found.values).for_each(|(mean, value)| *mean += f64::from(*value) / 4e3);
         }
         for (mean, expected) in mean.iter().zip(&expected.values) {
@@ -64,16 +75,12 @@ mod tests {
     #[test]
     fn values_are_kept_or_dropped() {
         let (base, model) = (weights(0), weights(1));
-        let found = merge(&base, &[&model], 0.5, 1.0, 3).unwrap();
-        let mut kept = Vec::new();
+        let found = over(&METHOD, &base, &[&model], &plan(0.5, 1.0, 3));
         for ((&found, &base), &model) in found.values.iter().zip(&base.values).zip(&model.values) {
             let doubled = base + 2.0 * (model - base);
             assert!(found == base || (found - doubled).abs() < 1e-5);
-            kept.push(u8::from(found != base));
         }
-        // A change of this mask changes merges: raise `VERSION` with it.
-        assert_eq!(kept, [1, 0, 1, 0, 0, 0, 1, 1, 1]);
-        assert_eq!(found.values, merge(&base, &[&model], 0.5, 1.0, 3).unwrap().values);
-        assert_ne!(found.values, merge(&base, &[&model], 0.5, 1.0, 4).unwrap().values);
+        assert_eq!(found.values, over(&METHOD, &base, &[&model], &plan(0.5, 1.0, 3)).values);
+        assert_ne!(found.values, over(&METHOD, &base, &[&model], &plan(0.5, 1.0, 4)).values);
     }
 }

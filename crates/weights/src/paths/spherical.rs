@@ -7,9 +7,12 @@
 use super::{Path, linear};
 use crate::{Weights, distance};
 
+/// Changes whenever a point of an arc changes.
+pub const VERSION: u32 = 1;
+
 /// The great arc.
 pub static PATH: Path =
-    Path { name: "spherical", about: "Great arc, tensor by tensor (Shoemake 1985)", version: 1, point };
+    Path { name: "spherical", about: "Great arc, tensor by tensor (Shoemake 1985)", version: VERSION, point };
 
 /// Above this cosine the straight line is taken.
 const PARALLEL: f64 = 0.9995;

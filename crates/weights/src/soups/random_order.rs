@@ -4,31 +4,38 @@
 
 use random::Stream;
 
-use super::greedy::{self, Rule, Soup};
-use crate::{Error, Weights};
+use super::greedy::{self, Soup};
+use super::{RULE, Rule};
+use crate::Error;
+use crate::members::Members;
+use crate::merges::ANY;
+use crate::methods::{Base, How, Method, Score};
+use crate::parameters::Plan;
 
-/// Changes whenever a soup, or the order in which members are considered, changes.
-pub const VERSION: u32 = 1;
+/// In random order, each kept if the soup's score allows it.
+pub static METHOD: Method = Method {
+    name: "random-order",
+    about: "In random order, each kept if the soup's held-out accuracy allows it",
+    version: 1,
+    parameters: &[RULE],
+    base: Base::Unused,
+    random: true,
+    members: ANY,
+    how: How::Selection(soup),
+};
 
-/// Greedy soup of `members` in the order of stream `soup order` of `seed`.
-///
-/// # Errors
-/// As [`greedy::soup`].
-pub fn soup<E: From<Error>>(
-    members: &[&Weights],
-    rule: Rule,
-    seed: u64,
-    score: &mut impl FnMut(&Weights) -> Result<f64, E>,
-) -> Result<Soup, E> {
-    let scores = members.iter().map(|member| score(member)).collect::<Result<Vec<f64>, E>>()?;
+/// Greedy soup of `members` in the order of stream `soup order` of the seed.
+fn soup(members: &Members<'_>, plan: &Plan, score: &mut Score<'_>) -> Result<Soup, Error> {
+    let scores = greedy::scores(members, score)?;
     let mut order: Vec<usize> = (0..members.len()).collect();
-    Stream::new(seed, "soup order").shuffle(&mut order);
-    greedy::in_order(members, &order, &scores, rule, score)
+    Stream::new(plan.seed, "soup order").shuffle(&mut order);
+    greedy::in_order(members, &order, &scores, Rule::of(plan), score)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Weights;
     use crate::tests::weights;
 
     #[test]
@@ -36,8 +43,9 @@ mod tests {
         let members: Vec<Weights> = (0..6).map(weights).collect();
         let members: Vec<&Weights> = members.iter().collect();
         let order = |seed: u64| -> Vec<usize> {
-            let mut score = |weights: &Weights| -> Result<f64, Error> { Ok(f64::from(weights.values[0])) };
-            let soup = soup(&members, Rule::NotWorse, seed, &mut score).unwrap();
+            let mut score = |weights: &Weights| Ok(f64::from(weights.values[0]));
+            let members = Members::of(&members).unwrap();
+            let soup = METHOD.select(&members, &Plan::default().seeded(seed), &mut score).unwrap();
             soup.trace.iter().map(|step| step.member).collect()
         };
         // A change of this order changes soups: raise `VERSION` with it.

@@ -1,104 +1,51 @@
 //! The uniform soup: the mean of all members, `1/n sum_i theta_i` (Wortsman et al. 2022).
 //!
-//! Summed in `f64` in the order given and rounded once, so that the soup of copies is the copy. One pass over
-//! each member, in blocks that stay in the cache: of members in memory ([`soup`]), or of files of which no more
-//! than a window is ever looked at ([`stream`]). Both give the same bytes.
+//! Summed in `f64` in the order given and rounded once, so that the soup of copies is the copy. One pass over each
+//! member, in blocks that stay in the cache.
 
-use rayon::prelude::*;
+use crate::Error;
+use crate::Weights;
+use crate::members::{BLOCK, Members, Tensor};
+use crate::merges::ANY;
+use crate::methods::{Base, How, Method};
 
-use crate::{Error, Stored, Weights, stored};
+/// The mean of all.
+pub static METHOD: Method = Method {
+    name: "uniform",
+    about: "The mean of all (Wortsman et al. 2022)",
+    version: 1,
+    parameters: &[],
+    base: Base::Unused,
+    random: false,
+    members: ANY,
+    how: How::Values(|tensor, _, start, out| mean(tensor, start, out)),
+};
 
-/// Changes whenever the mean changes.
-pub const VERSION: u32 = 1;
-
-/// Values that are summed at a time: 32 KiB of running sums.
-const BLOCK: usize = 4096;
-
-/// Values that [`stream`] hands on at a time: 4 MiB.
-const WINDOW: usize = 1 << 20;
-
-/// The mean of `members`.
-///
-/// # Errors
-/// [`Error::Empty`] without members; [`Error::Missing`], [`Error::Shape`] or [`Error::Structure`] if two do
-/// not hold the same tensors.
-pub fn soup(members: &[&Weights]) -> Result<Weights, Error> {
-    let (first, others) = members.split_first().ok_or(Error::Empty)?;
-    for other in others {
-        first.layout().same(other.layout())?;
-    }
-    let mut mean = Weights::zeros(std::sync::Arc::clone(first.layout()));
-    mean_into(members, &mut mean.values);
-    Ok(mean)
+/// Writes the mean of all models from value `start` on.
+pub(crate) fn mean(tensor: &Tensor<'_>, start: usize, out: &mut [f32]) -> Result<(), Error> {
+    Tensor::in_blocks(start, out, |start, out| {
+        let (mut sums, mut values) = ([0.0_f64; BLOCK], [0.0_f32; BLOCK]);
+        let (sums, values) = (&mut sums[..out.len()], &mut values[..out.len()]);
+        for member in 0..tensor.models() {
+            tensor.read(member, start, values)?;
+            for (sum, &value) in sums.iter_mut().zip(&*values) {
+                *sum += f64::from(value);
+            }
+        }
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = (*sum / tensor.models() as f64) as f32;
+        }
+        Ok(())
+    })
 }
 
-/// Writes the mean of `members`, which have as many values as `out`.
-pub(super) fn mean_into(members: &[&Weights], out: &mut [f32]) {
-    let mut sums = [0.0_f64; BLOCK];
-    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-        let sums = &mut sums[..out.len()];
-        sums.fill(0.0);
-        for member in members {
-            add(&member.values[block * BLOCK..][..out.len()], sums);
-        }
-        divide(sums, members.len(), out);
-    }
-}
-
-/// Hands the safetensors file of the mean of `members` to `take`, piece by piece: its header, then at most `WINDOW`
-/// values at a time. No more than a window of each member is looked at between two pieces; where they are
-/// memory-mapped, `take` is the place to let go of what was read.
-///
-/// # Errors
-/// As [`soup`], [`Error::Member`] for a model with a value that is not finite, and whatever `take` fails with.
-pub fn stream<E: From<Error>>(
-    members: &[Stored<'_>],
-    take: &mut impl FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    let (first, others) = members.split_first().ok_or(Error::Empty)?;
-    for other in others {
-        first.layout().same(other.layout())?;
-    }
-    take(&stored::header(first.layout()))?;
-    let (mut window, mut bytes) = (Vec::new(), Vec::new());
-    for (tensor, entry) in first.layout().entries().iter().enumerate() {
-        for start in (0..entry.len).step_by(WINDOW) {
-            window.resize(WINDOW.min(entry.len - start), 0.0);
-            window
-                .par_chunks_mut(BLOCK)
-                .enumerate()
-                .try_for_each(|(block, out)| mean_of_block(members, tensor, start + block * BLOCK, out))?;
-            bytes.resize(4 * window.len(), 0);
-            stored::encode(&window, &mut bytes);
-            take(&bytes)?;
-        }
+/// Writes the mean of the models numbered `chosen`.
+pub(super) fn mean_of(members: &Members<'_>, chosen: &[usize], out: &mut Weights) -> Result<(), Error> {
+    let chosen = members.only(chosen);
+    for (index, entry) in members.layout().entries().iter().enumerate() {
+        mean(&chosen.tensor(index), 0, &mut out.values[entry.range()])?;
     }
     Ok(())
-}
-
-/// The mean of the values of one tensor from `start` on.
-fn mean_of_block(members: &[Stored<'_>], tensor: usize, start: usize, out: &mut [f32]) -> Result<(), Error> {
-    let (mut sums, mut values) = ([0.0_f64; BLOCK], [0.0_f32; BLOCK]);
-    let (sums, values) = (&mut sums[..out.len()], &mut values[..out.len()]);
-    for (member, file) in members.iter().enumerate() {
-        file.decode(tensor, start..start + values.len(), values)
-            .map_err(|error| Error::Member { member, source: Box::new(error) })?;
-        add(values, sums);
-    }
-    divide(sums, members.len(), out);
-    Ok(())
-}
-
-fn add(values: &[f32], sums: &mut [f64]) {
-    for (sum, &value) in sums.iter_mut().zip(values) {
-        *sum += f64::from(value);
-    }
-}
-
-fn divide(sums: &[f64], n: usize, out: &mut [f32]) {
-    for (out, sum) in out.iter_mut().zip(sums) {
-        *out = (sum / n as f64) as f32;
-    }
 }
 
 #[cfg(test)]
@@ -108,8 +55,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Layout;
+    use crate::parameters::Plan;
     use crate::tests::weights;
+    use crate::{Layout, Stored};
+
+    fn soup(members: &[&Weights]) -> Result<Weights, Error> {
+        METHOD.merge(&Members::of(members)?, &Plan::default())
+    }
+
+    fn stream(files: &[Stored<'_>], layout: &Arc<Layout>) -> Result<Vec<u8>, Error> {
+        let mut file = Vec::new();
+        let mut take = |piece: &[u8]| -> Result<(), Error> {
+            assert!(piece.len() <= 4 * WINDOW);
+            file.extend_from_slice(piece);
+            Ok(())
+        };
+        METHOD.stream(&Members::of_files(files, layout)?, &Plan::default(), &mut take)?;
+        Ok(file)
+    }
+
+    const WINDOW: usize = 1 << 20;
 
     proptest! {
         #[test]
@@ -161,14 +126,8 @@ mod tests {
             .collect();
         let files: Vec<Vec<u8>> = members.iter().map(Weights::to_safetensors).collect();
         let stored: Vec<Stored<'_>> = files.iter().map(|file| Stored::parse(file).unwrap()).collect();
-        let mut file = Vec::new();
-        let mut write = |piece: &[u8]| -> Result<(), Error> {
-            assert!(piece.len() <= 4 * WINDOW);
-            file.extend_from_slice(piece);
-            Ok(())
-        };
-        stream(&stored, &mut write).unwrap();
-        assert_eq!(file, soup(&members.iter().collect::<Vec<_>>()).unwrap().to_safetensors());
+        let expected = soup(&members.iter().collect::<Vec<_>>()).unwrap().to_safetensors();
+        assert_eq!(stream(&stored, &layout).unwrap(), expected);
     }
 
     #[test]
@@ -178,7 +137,7 @@ mod tests {
         bad.values[7] = f32::NAN;
         let files = [good.to_safetensors(), bad.to_safetensors()];
         let stored: Vec<Stored<'_>> = files.iter().map(|file| Stored::parse(file).unwrap()).collect();
-        let error = stream(&stored, &mut |_: &[u8]| Ok::<(), Error>(())).unwrap_err();
+        let error = stream(&stored, good.layout()).unwrap_err();
         assert_eq!(error.to_string(), "model 1: tensor `body.bias` holds NaN at index 1");
     }
 

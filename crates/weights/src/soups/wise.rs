@@ -1,35 +1,55 @@
-//! WiSE-FT (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): the fine-tuned model pulled back
-//! towards the one it started from, `(1-alpha) theta_0 + alpha theta_1`.
+//! WiSE-FT (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): the fine-tuned model pulled back towards
+//! the one it started from, `(1-alpha) theta_0 + alpha theta_1`. One pass.
 
-use std::sync::Arc;
-
+use crate::Error;
+use crate::members::Tensor;
+use crate::merges::slerp::ALPHA;
+use crate::methods::{Base, How, Method};
+use crate::parameters::Settings;
 use crate::paths::linear;
-use crate::{Error, Weights};
 
-/// Changes whenever the weights change; the line's own version is that of [`linear::PATH`].
-pub const VERSION: u32 = 1;
+/// A point between the start and the fine-tuned model.
+pub static METHOD: Method = Method {
+    name: "wise-ft",
+    about: "One model, pulled back towards the base (Wortsman et al. 2022)",
+    version: 1,
+    parameters: &[ALPHA],
+    base: Base::Required,
+    random: false,
+    members: (1, 1),
+    how: How::Values(merge),
+};
 
-/// `(1-alpha) start + alpha finetuned`: `alpha` 0 is the start, 1 the fine-tuned model, both to the bit.
-///
-/// # Errors
-/// As [`crate::paths::Path::at`].
-pub fn wise_ft(start: &Weights, finetuned: &Weights, alpha: f64) -> Result<Weights, Error> {
-    let mut out = Weights::zeros(Arc::clone(start.layout()));
-    linear::PATH.at(start, finetuned, alpha, &mut out)?;
-    Ok(out)
+fn merge(tensor: &Tensor<'_>, settings: &Settings, start: usize, out: &mut [f32]) -> Result<(), Error> {
+    let alpha = settings.get("alpha");
+    Tensor::in_blocks(start, out, |start, out| {
+        let mut base = vec![0.0; out.len()];
+        let mut model = vec![0.0; out.len()];
+        tensor.read_base(start, &mut base)?;
+        tensor.read(0, start, &mut model)?;
+        if alpha == 0.0 || alpha == 1.0 {
+            // The ends are copies, negative zeros included.
+            out.copy_from_slice(if alpha == 0.0 { &base } else { &model });
+        } else {
+            linear::between(&base, &model, alpha, out);
+        }
+        Ok(())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::methods::tests::over;
+    use crate::parameters::Plan;
     use crate::tests::weights;
 
     #[test]
     fn lies_on_the_line() {
         let (start, finetuned) = (weights(1), weights(2));
-        assert_eq!(wise_ft(&start, &finetuned, 0.0).unwrap().values, start.values);
-        assert_eq!(wise_ft(&start, &finetuned, 1.0).unwrap().values, finetuned.values);
-        let quarter = wise_ft(&start, &finetuned, 0.25).unwrap().values[0];
-        assert!((quarter - (0.75 * start.values[0] + 0.25 * finetuned.values[0])).abs() < 1e-6);
+        let at = |alpha| over(&METHOD, &start, &[&finetuned], &Plan::default().with("alpha", alpha)).values;
+        assert_eq!(at(0.0), start.values);
+        assert_eq!(at(1.0), finetuned.values);
+        assert!((at(0.25)[0] - (0.75 * start.values[0] + 0.25 * finetuned.values[0])).abs() < 1e-6);
     }
 }

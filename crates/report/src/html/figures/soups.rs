@@ -14,7 +14,7 @@ use crate::summarise::measure::shown;
 const SIZE: (f64, f64) = (300.0, 226.0);
 const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 14.0, bottom: 22.0 };
 /// What is compared, in the order of the style sheet's classes `m0`, `m1` and so on.
-pub const SERIES: [&str; 12] = [
+pub const SERIES: [&str; 26] = [
     "mean run",
     "best run",
     "uniform",
@@ -27,6 +27,20 @@ pub const SERIES: [&str; 12] = [
     "dare",
     "model-stock",
     "slerp",
+    "beam",
+    "linear",
+    "wise-ft",
+    "nuslerp",
+    "multislerp",
+    "karcher",
+    "dare-ties",
+    "della",
+    "della-linear",
+    "breadcrumbs",
+    "breadcrumbs-ties",
+    "sce",
+    "arcee-fusion",
+    "nearswap",
 ];
 
 pub(crate) fn figure(study: &Study) -> Option<Figure> {
