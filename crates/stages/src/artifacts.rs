@@ -156,11 +156,11 @@ impl CommandLine {
         text: impl FnOnce() -> Result<String, Failure>,
     ) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();
-        match self.json {
-            true => writeln!(out, "{}", serde_json::to_string_pretty(value)?)?,
-            false => write!(out, "{}", text()?)?,
-        }
-        Ok(())
+        let text = match self.json {
+            true => format!("{:#}\n", crate::stage::json(value)?),
+            false => text()?,
+        };
+        out.write_all(text.as_bytes()).map_err(Failure::printing)
     }
 }
 

@@ -46,6 +46,7 @@ pub struct Evaluate {
 impl Stage for Evaluate {
     const NAME: &'static str = "evaluate";
     const VERSION: u32 = 1;
+    const OUTPUTS: &'static [&'static str] = &["scores", "predictions", "effects"];
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         let mut inputs = Inputs::default();

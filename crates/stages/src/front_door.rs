@@ -1,8 +1,11 @@
 //! `samebasin <stage>`: finds the program of a stage and becomes it, as `git` does.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+
+use crate::stage::say;
 
 /// The programs, in the order in which a study uses them.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -26,24 +29,44 @@ const PROGRAMS: &[(&str, &str)] = &[
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let Some(first) = arguments.next() else {
-        eprint!("{}", usage());
+        say(&usage());
         return ExitCode::from(2);
     };
     match first.to_str() {
-        Some("--help" | "-h" | "help") => {
-            print!("{}", usage());
-            ExitCode::SUCCESS
-        }
-        Some("--version" | "-V") => {
-            println!("samebasin {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
-        }
-        Some(name) if PROGRAMS.iter().any(|(program, _)| *program == name) => become_program(name, arguments),
-        _ => {
-            eprintln!("samebasin: there is no stage `{}`\n\n{}", first.to_string_lossy(), usage());
-            ExitCode::from(2)
-        }
+        Some("--help" | "-h" | "help") => match arguments.next() {
+            Some(stage) if is_program(&stage) => {
+                become_program(&stage.to_string_lossy(), std::iter::once("--help".into()))
+            }
+            Some(other) => unknown(&other),
+            None => print(&usage()),
+        },
+        Some("--version" | "-V") => print(&format!("samebasin {}\n", env!("CARGO_PKG_VERSION"))),
+        Some(name) if is_program(&first) => become_program(name, arguments),
+        _ => unknown(&first),
     }
+}
+
+fn is_program(name: &OsStr) -> bool {
+    PROGRAMS.iter().any(|(program, _)| *program == name)
+}
+
+/// Prints to stdout. A reader that has seen enough is no failure.
+fn print(text: &str) -> ExitCode {
+    drop(std::io::stdout().lock().write_all(text.as_bytes()));
+    ExitCode::SUCCESS
+}
+
+/// A usage error, with the stage that was perhaps meant: the one that shares most letters in a row from the start.
+fn unknown(name: &OsStr) -> ExitCode {
+    let name = name.to_string_lossy();
+    let shared = |program: &str| program.chars().zip(name.chars()).take_while(|(a, b)| a == b).count();
+    let near = PROGRAMS.iter().map(|(program, _)| *program).max_by_key(|program| shared(program));
+    let hint = match near.filter(|program| shared(program) >= 2) {
+        Some(near) => format!(" (did you mean `{near}`?)"),
+        None => String::new(),
+    };
+    say(&format!("samebasin: there is no stage `{}`{hint}\n\n{}", name.escape_debug(), usage()));
+    ExitCode::from(2)
 }
 
 fn usage() -> String {
@@ -75,6 +98,9 @@ fn become_program(name: &str, arguments: impl Iterator<Item = OsString>) -> Exit
         }
         Err(error) => error,
     };
-    eprintln!("samebasin: cannot start {}: {error}; is it installed beside `samebasin`?", program.display());
+    say(&format!(
+        "samebasin: cannot start {}: {error}; is it installed beside `samebasin`?",
+        program.display()
+    ));
     ExitCode::FAILURE
 }

@@ -64,6 +64,7 @@ pub struct Gauge {
 impl Stage for Gauge {
     const NAME: &'static str = "gauge";
     const VERSION: u32 = 1;
+    const OUTPUTS: &'static [&'static str] = &["ladder", "config"];
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         let mut inputs = Inputs::default();

@@ -59,6 +59,7 @@ pub struct Interpolate {
 impl Stage for Interpolate {
     const NAME: &'static str = "interpolate";
     const VERSION: u32 = 1;
+    const OUTPUTS: &'static [&'static str] = &["paths", "pairs"];
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         self.resolve_positions()?;

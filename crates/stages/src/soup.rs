@@ -70,6 +70,7 @@ fn method_names() -> PossibleValuesParser {
 impl Stage for Soup {
     const NAME: &'static str = "soup";
     const VERSION: u32 = 1;
+    const OUTPUTS: &'static [&'static str] = &["model", "members", "config"];
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         let method = self.method()?;

@@ -6,14 +6,14 @@ use crate::id::HEX_DIGITS;
 use crate::{Error, Manifest, StageKey, Store, catalog, files, names};
 
 /// Fewest hexadecimal digits that are taken for the beginning of a key.
-const PREFIX_DIGITS: usize = 8;
+const PREFIX_DIGITS: usize = 4;
 
 /// Most names that an error suggests.
 const N_SUGGESTIONS: usize = 5;
 
 impl Store {
     /// The manifest that `name` means: a full key, the name of a ref, the path of a ref's file (as Make and Snakemake
-    /// hold it), or the first 8 or more digits of a key, tried in this order.
+    /// hold it), or the first 4 or more digits of a key, tried in this order.
     ///
     /// # Errors
     /// [`Error::Unknown`], with names that look like it; [`Error::Ambiguous`] for the beginning of several keys; and
@@ -102,11 +102,11 @@ mod tests {
         let key = manifest.key.to_string();
         let path = store.ref_path("world/p0/soup").unwrap();
         for name in
-            ["world/p0/soup", path.to_str().unwrap(), &key, &key[..8], &key[..63], &manifest.key.short()]
+            ["world/p0/soup", path.to_str().unwrap(), &key, &key[..4], &key[..63], &manifest.key.short()]
         {
             assert_eq!(store.resolve(name).unwrap(), manifest, "{name}");
         }
-        for name in [&key[..7], &key[1..20], &key.to_uppercase(), "soup", "", "/", "..", "a\0", "/etc/passwd"]
+        for name in [&key[..3], &key[1..20], &key.to_uppercase(), "soup", "", "/", "..", "a\0", "/etc/passwd"]
         {
             assert!(store.resolve(name).is_err(), "{name:?}");
         }

@@ -53,6 +53,7 @@ pub enum Kind {
 impl Stage for Fetch {
     const NAME: &'static str = "fetch";
     const VERSION: u32 = 1;
+    const OUTPUTS: &'static [&'static str] = &[];
 
     fn resolve(&mut self, _session: &Session) -> Result<Inputs, Failure> {
         let mut inputs = Inputs::default();

@@ -83,6 +83,7 @@ pub struct Glyphs {
 impl Stage for Prepare {
     const NAME: &'static str = "prepare";
     const VERSION: u32 = 2;
+    const OUTPUTS: &'static [&'static str] = &[];
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         let mut inputs = Inputs::default();

@@ -105,6 +105,7 @@ pub struct Optimiser {
 impl Stage for Pretrain {
     const NAME: &'static str = "pretrain";
     const VERSION: u32 = 2;
+    const OUTPUTS: &'static [&'static str] = &["ladder", "config"];
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         self.resolve_checkpoints()?;

@@ -19,7 +19,7 @@ use report::{DEFAULT_ARM, Edition, Plan, Study};
 use serde::Serialize;
 use store::{Manifest, Media};
 
-use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
+use crate::stage::{Failure, Inputs, Session, Source, Stage, Work, say};
 use collate::{Manifests, lineage};
 
 /// Prefix of the outputs that are tables.
@@ -95,6 +95,7 @@ pub struct StudyManifests(Manifests);
 impl Stage for Report {
     const NAME: &'static str = "report";
     const VERSION: u32 = 6;
+    const OUTPUTS: &'static [&'static str] = &["report", "terminal"];
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         if !(self.margin > 0.0 && self.margin < 0.5) {
@@ -172,7 +173,7 @@ impl Stage for Report {
 
     fn deliver(&self, session: &Session, manifest: &Manifest) -> Result<(), Failure> {
         let text = session.bytes(&manifest.input_of("terminal")?)?;
-        eprintln!("{}", String::from_utf8_lossy(&text).trim_end());
+        say(String::from_utf8_lossy(&text).trim_end());
         let Some(out) = &self.out else { return Ok(()) };
         let folder = out.join("tables");
         let parts = folder.join("predictions");
@@ -195,7 +196,7 @@ impl Stage for Report {
                 std::fs::remove_file(&path).map_err(|source| at(&path, source))?;
             }
         }
-        eprintln!("\n{}", out.join("report.html").display());
+        say(&format!("\n{}", out.join("report.html").display()));
         Ok(())
     }
 }

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+use super::say;
+
 /// Printed under every `--help`; the same numbers as [`ExitStatus`].
-pub(super) const EXIT_CODES: &str = "Exit codes: 0 the result exists; 1 it failed; 2 the command line is wrong; \
-    3 an input is missing or corrupt.";
+pub(super) const EXIT_CODES: &str = "Exit codes: 0 the result exists (with --dry-run: `hit` or `run` was printed); \
+    1 it failed; 2 the command line is wrong; 3 an input is missing or corrupt.";
 
 /// What a stage's exit code means. Public and stable: scripts rely on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,21 +107,19 @@ impl Failure {
                 | store::Error::Unknown { .. }
                 | store::Error::Ambiguous { .. },
             )
-            | Self::Task(_) => ExitStatus::Input,
+            | Self::Task(_)
+            | Self::Model(_)
+            | Self::Weights(_)
+            | Self::Table(_) => ExitStatus::Input,
             _ => ExitStatus::Failed,
         }
     }
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(source: std::io::Error) -> Self {
-        Self::Io { what: "input or output failed".into(), source }
-    }
-}
-
-impl From<serde_json::Error> for Failure {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Bug(error.to_string())
+impl Failure {
+    /// What could not be written to stdout.
+    pub(crate) fn printing(source: std::io::Error) -> Self {
+        Self::Io { what: "cannot write to stdout".into(), source }
     }
 }
 
@@ -132,10 +132,10 @@ pub(crate) fn exit(result: Result<(), Failure>, program: &str) -> ExitCode {
     {
         return ExitCode::from(ExitStatus::Done as u8);
     }
-    eprintln!("{program}: {failure}");
+    say(&format!("{program}: {failure}"));
     let mut cause = std::error::Error::source(&failure);
     while let Some(error) = cause {
-        eprintln!("  because: {error}");
+        say(&format!("  because: {error}"));
         cause = error.source();
     }
     ExitCode::from(failure.status() as u8)

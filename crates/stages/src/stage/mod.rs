@@ -12,18 +12,20 @@ mod progress;
 mod provenance;
 pub mod ranges;
 mod session;
+mod summary;
 
 pub(crate) use failure::exit;
 pub use failure::{ExitStatus, Failure};
 pub use flags::Flags;
 pub use inputs::{Inputs, Source};
 pub use progress::Meter;
-pub(crate) use progress::say;
+pub(crate) use progress::{duration, say};
 pub use session::{Session, Work};
 
 use std::process::ExitCode;
+use std::time::Instant;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
 use store::{Manifest, Recipe};
 
@@ -33,6 +35,9 @@ pub trait Stage: Args + Serialize {
     const NAME: &'static str;
     /// Raised by hand whenever the same recipe yields other bytes for a reason that no other version covers.
     const VERSION: u32;
+
+    /// Roles that every result of the stage has. A result without one of them is not committed.
+    const OUTPUTS: &'static [&'static str];
 
     /// Checks the parameters, writes out the defaults that depend on others, and names the inputs and the methods that
     /// the stage rests on.
@@ -66,15 +71,22 @@ struct CommandLine<S: Stage> {
     stage: S,
 }
 
-/// Runs stage `S` as a program: the body of every stage binary.
+/// The command line of stage `S`.
 #[must_use]
-pub fn main<S: Stage>() -> ExitCode {
-    let command = CommandLine::<S>::command()
+pub fn command<S: Stage>() -> Command {
+    CommandLine::<S>::command()
         .name(format!("samebasin-{}", S::NAME))
         .bin_name(format!("samebasin {}", S::NAME))
         .version(env!("CARGO_PKG_VERSION"))
-        .after_help(failure::EXIT_CODES);
-    let parsed = CommandLine::<S>::from_arg_matches(&command.get_matches()).map_err(|error| error.exit());
+        .after_help(failure::EXIT_CODES)
+        .after_long_help(failure::EXIT_CODES)
+}
+
+/// Runs stage `S` as a program: the body of every stage binary.
+#[must_use]
+pub fn main<S: Stage>() -> ExitCode {
+    let matches = command::<S>().get_matches();
+    let parsed = CommandLine::<S>::from_arg_matches(&matches).map_err(|error| error.exit());
     let Ok(CommandLine { stage, flags }) = parsed;
     failure::exit(run(stage, &flags), &format!("samebasin {}", S::NAME))
 }
@@ -86,12 +98,18 @@ fn run<S: Stage>(mut stage: S, flags: &Flags) -> Result<(), Failure> {
     if flags.dry_run {
         return session.explain_plan(&recipe, flags);
     }
-    let manifest = session.keyed(recipe, |work| stage.run(work))?;
+    let (start, mut is_new) = (Instant::now(), false);
+    let manifest = session.keyed(recipe, |work| {
+        is_new = true;
+        stage.run(work)?;
+        work.require(S::OUTPUTS)
+    })?;
     stage.deliver(&session, &manifest)?;
     // The ref comes last: where Make sees it, everything is there.
     if let Some(name) = &flags.reference {
         session.store.set_ref(name, &manifest)?;
     }
+    session.tell(S::NAME, &summary::line(&manifest, is_new.then(|| start.elapsed())));
     print_result(&manifest, flags)
 }
 
@@ -116,9 +134,9 @@ pub(crate) fn recipe<S: Stage>(stage: &S, inputs: &Inputs) -> Result<Recipe, Fai
 fn print_result(manifest: &Manifest, flags: &Flags) -> Result<(), Failure> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    match flags.json {
-        true => writeln!(out, "{}", serde_json::to_string_pretty(manifest)?)?,
-        false => writeln!(out, "{}", manifest.key)?,
-    }
-    Ok(())
+    let text = match flags.json {
+        true => format!("{:#}", json(manifest)?),
+        false => manifest.key.to_string(),
+    };
+    writeln!(out, "{text}").map_err(Failure::printing)
 }

@@ -23,12 +23,14 @@ pub struct Session {
 
 impl Session {
     pub(super) fn open(flags: &Flags) -> Result<Self, Failure> {
-        let threads = match flags.threads {
-            Some(0) => return Err(Failure::Usage("--threads must be at least 1".into())),
-            Some(threads) => threads,
-            None => std::thread::available_parallelism().map_or(1, usize::from),
-        };
-        Ok(Self { store: Store::open(&flags.store)?, threads, quiet: flags.quiet })
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = flags.threads.unwrap_or_else(cores);
+        let store = Store::open(&flags.store)?;
+        if let Some(name) = &flags.reference {
+            // Not after the work is done.
+            store.ref_path(name).map_err(|error| Failure::Usage(format!("--ref: {error}")))?;
+        }
+        Ok(Self { store, threads, quiet: flags.quiet })
     }
 
     /// A progress meter of `total` units.
@@ -49,6 +51,13 @@ impl Session {
         Meter::new(!self.quiet, what, total).starting_at(done)
     }
 
+    /// Says on stderr what a stage made.
+    pub(super) fn tell(&self, stage: &str, words: &str) {
+        if !self.quiet {
+            super::say(&format!("samebasin {stage}: {words}"));
+        }
+    }
+
     /// Says something on stderr that a person should know and that is no failure.
     pub fn note(&self, words: &str) {
         if !self.quiet {
@@ -59,25 +68,30 @@ impl Session {
     /// A pool of this session's threads, or nothing where one thread is all there is.
     ///
     /// # Errors
-    /// [`Failure::Bug`] if the system gives no threads.
+    /// [`Failure::Io`] if the system gives no threads.
     pub fn pool(&self) -> Result<Option<rayon::ThreadPool>, Failure> {
         if self.threads < 2 {
             return Ok(None);
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
-        pool.map(Some).map_err(|error| Failure::Bug(error.to_string()))
+        pool.map(Some).map_err(|error| self.no_threads(error))
     }
 
     /// Does work whose parallel parts take this session's threads.
     ///
     /// # Errors
-    /// [`Failure::Bug`] if the system gives no threads, and whatever the work fails with.
+    /// [`Failure::Io`] if the system gives no threads, and whatever the work fails with.
     pub fn with_threads<T: Send>(
         &self,
         work: impl FnOnce() -> Result<T, Failure> + Send,
     ) -> Result<T, Failure> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
-        pool.map_err(|error| Failure::Bug(error.to_string()))?.install(work)
+        pool.map_err(|error| self.no_threads(error))?.install(work)
+    }
+
+    fn no_threads(&self, error: rayon::ThreadPoolBuildError) -> Failure {
+        let what = format!("cannot start {} threads", self.threads);
+        Failure::Io { what, source: std::io::Error::other(error) }
     }
 
     /// The bytes of an input, verified against its digest before anyone parses them.
@@ -167,14 +181,10 @@ impl Session {
         let mut out = std::io::stdout().lock();
         if flags.json {
             let plan = serde_json::json!({ "plan": verdict, "key": key, "reasons": reasons });
-            writeln!(out, "{plan:#}")?;
-            return Ok(());
+            return writeln!(out, "{plan:#}").map_err(Failure::printing);
         }
-        writeln!(out, "{verdict} {key}")?;
-        for reason in reasons {
-            writeln!(out, "  {reason}")?;
-        }
-        Ok(())
+        let reasons: String = reasons.iter().map(|reason| format!("  {reason}\n")).collect();
+        write!(out, "{verdict} {key}\n{reasons}").map_err(Failure::printing)
     }
 }
 
@@ -305,12 +315,26 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Checks that outputs of these roles are there and, where a model was read with its tokenizer, that it is handed on
+    /// with it.
+    ///
+    /// # Errors
+    /// [`Failure::Bug`] naming the role that is not.
+    pub(super) fn require(&self, roles: &[&'static str]) -> Result<(), Failure> {
+        let described = roles.contains(&"config") && self.recipe.inputs.contains_key("tokenizer");
+        let tokenizer = described.then_some("tokenizer");
+        match roles.iter().copied().chain(tokenizer).find(|role| !self.outputs.contains_key(*role)) {
+            Some(role) => Err(Failure::Bug(format!("the result has no output `{role}`"))),
+            None => Ok(()),
+        }
+    }
+
     /// Notes a fact that follows from the recipe, for readers of the manifest.
     ///
     /// # Errors
     /// [`Failure::Bug`] if it has no JSON form.
     pub fn fact(&mut self, name: &str, value: impl Serialize) -> Result<(), Failure> {
-        self.facts.insert(name.into(), serde_json::to_value(value)?);
+        self.facts.insert(name.into(), super::json(&value)?);
         Ok(())
     }
 }
