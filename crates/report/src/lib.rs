@@ -22,7 +22,7 @@ pub use error::Error;
 pub use html::Edition;
 pub use html::figures::SOUP_METHODS;
 pub use observed::Observed;
-pub use study::{DEFAULT_ARM, Plan, Study};
+pub use study::{DEFAULT_ARM, LINEAR, Plan, Study};
 pub use words::answer::Answer;
 
 use rows::{

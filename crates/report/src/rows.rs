@@ -139,7 +139,7 @@ tables::rows! {
 }
 
 tables::rows! {
-    /// A row for each pair of runs, split and point of the line between them.
+    /// A row for each pair of runs, path between them, split and point of the path.
     pub struct PathPoint in "paths" {
         /// Key of the run at alpha 0.
         pub run_a: String,
@@ -155,9 +155,11 @@ tables::rows! {
         pub seed_a: u64,
         /// Fine-tuning seed of `run_b`.
         pub seed_b: u64,
+        /// The path: `linear` (a straight line), or another value of `interpolate --path`.
+        pub path: String,
         /// The split.
         pub split: String,
-        /// Position on the line: weights are (1 - alpha) a + alpha b.
+        /// Position on the path: 0 is `run_a`, 1 is `run_b`; on a line, weights are (1 - alpha) a + alpha b.
         pub alpha: f64,
         /// Examples.
         pub n: u64,
@@ -171,7 +173,8 @@ tables::rows! {
 }
 
 tables::rows! {
-    /// A row for each pair of runs from one checkpoint and each split. Pairs that share a run are not independent.
+    /// A row for each pair of runs from one checkpoint, split and path between them. Pairs that share a run are not
+    /// independent. What does not depend on a path stands on the row of `linear` alone.
     pub struct PairSplit in "pairs" {
         /// Key of the one run.
         pub run_a: String,
@@ -189,6 +192,8 @@ tables::rows! {
         pub seed_a: u64,
         /// Fine-tuning seed of `run_b`.
         pub seed_b: u64,
+        /// The path that the barriers are of: `linear` (a straight line), or another value of `interpolate --path`.
+        pub path: String,
         /// The split.
         pub split: String,
         /// Share of right predictions of `run_a`, 0 to 1.
@@ -199,17 +204,17 @@ tables::rows! {
         pub consistency: Option<f64>,
         /// (1 - `consistency`) / 2: the variance, over two runs, of being right, averaged over examples, 0 to 0.5.
         pub path_variance: Option<f64>,
-        /// Cross-entropy on the line: largest height above the chord (nats).
+        /// Cross-entropy on the path: largest height above the chord (nats).
         pub barrier: Option<f64>,
-        /// Cross-entropy on the line: supremum less the mean of the ends (nats).
+        /// Cross-entropy on the path: supremum less the mean of the ends (nats).
         pub barrier_over_mean: Option<f64>,
-        /// Cross-entropy on the line: supremum less the higher end (nats).
+        /// Cross-entropy on the path: supremum less the higher end (nats).
         pub barrier_over_max: Option<f64>,
-        /// Cross-entropy on the line: largest chord barrier over all its stretches (nats).
+        /// Cross-entropy on the path: largest chord barrier over all its stretches (nats).
         pub convexity_gap: Option<f64>,
-        /// Error on the line: largest height above the chord, 0 to 1.
+        /// Error on the path: largest height above the chord, 0 to 1.
         pub error_barrier: Option<f64>,
-        /// 1 - p(label) on the line: largest height above the chord, 0 to 1.
+        /// 1 - p(label) on the path: largest height above the chord, 0 to 1.
         pub expected_error_barrier: Option<f64>,
         /// Euclidean distance between the weights.
         pub weight_distance: Option<f64>,

@@ -16,6 +16,9 @@ use crate::{Error, terminal};
 /// The name of the arm that the others are compared with.
 pub const DEFAULT_ARM: &str = "default";
 
+/// The name of straight lines among the paths between runs: the only path that measures and figures read.
+pub const LINEAR: &str = "linear";
+
 /// What is asked of a study: fixed before the results are seen.
 #[derive(Clone, Debug)]
 pub struct Plan {

@@ -5,7 +5,7 @@ use random::Stream;
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::rows::{InterventionEffect, PairSplit, PathPoint, RunScore, Rung, SoupScore};
-use crate::{DEFAULT_ARM, Observed, Plan, Study};
+use crate::{DEFAULT_ARM, LINEAR, Observed, Plan, Study};
 
 /// What the path's importance does as pretraining goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,6 +259,7 @@ fn add_pairs(
                     held_out_loss: place.loss,
                     seed_a: a,
                     seed_b: b,
+                    path: LINEAR.into(),
                     split: split.into(),
                     accuracy_a: Some(accuracy[0]),
                     accuracy_b: Some(accuracy[1]),
@@ -293,6 +294,7 @@ fn add_pairs(
                         step: place.step,
                         seed_a: a,
                         seed_b: b,
+                        path: LINEAR.into(),
                         split: split.into(),
                         alpha,
                         n: 800,

@@ -19,6 +19,7 @@ use crate::group::{self, Group};
 use crate::rows::{PairRow, PathRow};
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::task_inputs::{self, EncodedExamples, TaskInputs};
+use crate::walk;
 
 /// Walk a path between every pair of models: the straight line, or another
 ///
@@ -58,7 +59,7 @@ pub struct Interpolate {
 
 impl Stage for Interpolate {
     const NAME: &'static str = "interpolate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const OUTPUTS: &'static [&'static str] = &["paths", "pairs"];
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
@@ -274,8 +275,9 @@ impl Lines<'_> {
         let weight_distance = distance::l2(a, b)?;
         let (mut path_rows, mut pair_rows) = (Vec::new(), Vec::new());
         for split in 0..self.splits.len() {
-            path_rows.extend(self.path_rows(pair, split, &points));
-            pair_rows.push(self.pair_row(pair, split, &points, weight_distance));
+            let rows = self.path_rows(pair, split, &points);
+            pair_rows.extend(walk::barriers(&rows, weight_distance));
+            path_rows.extend(rows);
         }
         work.publish("paths", Media::Parquet, &PathRow::write(&path_rows)?)?;
         work.publish("pairs", Media::Parquet, &PairRow::write(&pair_rows)?)?;
@@ -293,6 +295,7 @@ impl Lines<'_> {
         let row = |(&alpha, point): (&f64, &Vec<Point>)| PathRow {
             run_a: run_a.clone(),
             run_b: run_b.clone(),
+            path: self.path.name.to_owned(),
             split: self.names[split].clone(),
             alpha,
             n: self.splits[split].labels.len() as u64,
@@ -301,30 +304,5 @@ impl Lines<'_> {
             expected_error: point[split].expected_error,
         };
         self.alphas.iter().zip(points).map(row).collect()
-    }
-
-    /// The barriers on one split, of the points from end to end.
-    fn pair_row(&self, pair: &Pair, split: usize, points: &[Vec<Point>], weight_distance: f64) -> PairRow {
-        let [run_a, run_b] = self.runs(pair);
-        let inside = |alpha: &f64| (0.0..=1.0).contains(alpha);
-        let alphas: Vec<f64> = self.alphas.iter().copied().filter(inside).collect();
-        let along = |value: fn(&Point) -> f64| -> Vec<f64> {
-            let pairs = self.alphas.iter().zip(points);
-            pairs.filter(|(alpha, _)| inside(alpha)).map(|(_, point)| value(&point[split])).collect()
-        };
-        let loss = path::summarise(&alphas, &along(|point| point.loss));
-        PairRow {
-            run_a,
-            run_b,
-            split: self.names[split].clone(),
-            points: alphas.len() as u64,
-            barrier: loss.barrier,
-            barrier_over_mean: loss.over_mean,
-            barrier_over_max: loss.over_max,
-            convexity_gap: loss.convexity_gap,
-            error_barrier: path::barrier(&alphas, &along(|point| 1.0 - point.accuracy)),
-            expected_error_barrier: path::barrier(&alphas, &along(|point| point.expected_error)),
-            weight_distance,
-        }
     }
 }

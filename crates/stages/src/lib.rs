@@ -31,3 +31,4 @@ mod group;
 mod labels;
 mod sameness;
 mod task_inputs;
+mod walk;

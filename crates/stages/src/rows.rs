@@ -173,15 +173,17 @@ tables::rows! {
 }
 
 tables::rows! {
-    /// A row for each pair of models, split and point of the line between them.
+    /// A row for each pair of models, split and point of the path between them.
     pub struct PathRow in "paths" {
         /// Key of the run at alpha 0.
         pub run_a: String,
         /// Key of the run at alpha 1.
         pub run_b: String,
+        /// The path: `linear` (a straight line), or another value of `interpolate --path`.
+        pub path: String,
         /// The split.
         pub split: String,
-        /// Position on the line: weights are (1 - alpha) a + alpha b.
+        /// Position on the path: 0 is `run_a`, 1 is `run_b`; on a line, weights are (1 - alpha) a + alpha b.
         pub alpha: f64,
         /// Examples.
         pub n: u64,
@@ -195,15 +197,17 @@ tables::rows! {
 }
 
 tables::rows! {
-    /// A row for each pair of models and split: the line between them in numbers.
+    /// A row for each pair of models and split: the path between them in numbers.
     pub struct PairRow in "pairs" {
         /// Key of the run at alpha 0.
         pub run_a: String,
         /// Key of the run at alpha 1.
         pub run_b: String,
+        /// The path: `linear` (a straight line), or another value of `interpolate --path`.
+        pub path: String,
         /// The split.
         pub split: String,
-        /// Points on the line, both ends included.
+        /// Points on the path, both ends included.
         pub points: u64,
         /// Cross-entropy: largest height above the chord (nats, never negative).
         pub barrier: f64,
@@ -211,7 +215,7 @@ tables::rows! {
         pub barrier_over_mean: f64,
         /// Cross-entropy: supremum less the higher end (nats).
         pub barrier_over_max: f64,
-        /// Cross-entropy: largest chord barrier over all stretches of the line (nats; Juneja et al. 2023).
+        /// Cross-entropy: largest chord barrier over all stretches of the path (nats; Juneja et al. 2023).
         pub convexity_gap: f64,
         /// Error: largest height above the chord, 0 to 1.
         pub error_barrier: f64,

@@ -12,7 +12,7 @@ use tables::Schema;
 use super::design::{Observation, Of};
 use super::measure::EFFECT;
 use crate::rows::{InterventionEffect, PairSplit, RunScore, SoupScore};
-use crate::study::primary_ood;
+use crate::study::{LINEAR, primary_ood};
 
 /// All observations of all measures.
 ///
@@ -21,7 +21,7 @@ use crate::study::primary_ood;
 pub(crate) fn observations(tables: &BTreeMap<&'static str, Vec<u8>>) -> PolarsResult<Vec<Observation>> {
     let frame = |schema: &Schema| Frame::read(&tables[schema.name]);
     let runs = frame(RunScore::TABLE)?;
-    let pairs = frame(PairSplit::TABLE)?;
+    let pairs = frame(PairSplit::TABLE)?.only("path", LINEAR)?;
     let units = units(&runs, &pairs)?;
     let splits: BTreeSet<String> = runs.texts("split")?.into_iter().chain(pairs.texts("split")?).collect();
     let ood = primary_ood(splits.iter().map(String::as_str)).unwrap_or_default().to_owned();

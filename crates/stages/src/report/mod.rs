@@ -150,6 +150,9 @@ impl Stage for Report {
         let runs = lineage::runs(manifests);
         let pool = work.session.pool()?;
         let collated = collate::collate(&work.session.store, pool.as_ref(), manifests, &runs)?;
+        for warning in &collated.warnings {
+            work.session.note(warning);
+        }
         let mut sources: BTreeMap<String, usize> = BTreeMap::new();
         for manifest in manifests.values() {
             *sources.entry(manifest.stage.clone()).or_default() += 1;
@@ -164,6 +167,9 @@ impl Stage for Report {
         let answer = study.answer();
         work.fact("answer", &answer.headline)?;
         work.fact("sentences", &answer.sentences)?;
+        if !collated.warnings.is_empty() {
+            work.fact("warnings", &collated.warnings)?;
+        }
         let key = work.recipe.key()?.to_string();
         let page = study.page(&Edition { key: &key, tables: &report::TABLES })?;
         work.publish("report", Media::Other, page.as_bytes())?;

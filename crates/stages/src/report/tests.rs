@@ -129,7 +129,7 @@ impl Fabricated {
             models.push(input);
         }
         models.sort_by_key(|model| model.from.to_string());
-        let (pairs, paths) = lines(&models, rung);
+        let (pairs, paths) = lines(&models, "linear", &[0.0, 0.5, 1.0], [0.2, 0.15, 0.02][rung]);
         let tables: [(&str, &[u8]); 2] = [("pairs", &pairs), ("paths", &paths)];
         let lines = self.commit(
             "interpolate",
@@ -241,17 +241,19 @@ impl Fabricated {
     }
 }
 
-fn lines(models: &[Input], rung: usize) -> (Vec<u8>, Vec<u8>) {
+/// Paths between all pairs, which rise to a height in the middle.
+fn lines(models: &[Input], path: &str, alphas: &[f64], height: f64) -> (Vec<u8>, Vec<u8>) {
     let (mut pairs, mut paths) = (Vec::new(), Vec::new());
-    let height = [0.2, 0.15, 0.02][rung];
     for (i, a) in models.iter().enumerate() {
         for b in &models[i + 1..] {
             for split in ["id", "ood"] {
                 let (run_a, run_b) = (a.from.to_string(), b.from.to_string());
-                for (alpha, loss) in [(0.0, 0.3), (0.5, 0.3 + height), (1.0, 0.3)] {
+                for &alpha in alphas {
+                    let loss = 0.3 + height * 4.0 * alpha * (1.0 - alpha);
                     paths.push(PathRow {
                         run_a: run_a.clone(),
                         run_b: run_b.clone(),
+                        path: path.into(),
                         split: split.into(),
                         alpha,
                         n: 20,
@@ -263,8 +265,9 @@ fn lines(models: &[Input], rung: usize) -> (Vec<u8>, Vec<u8>) {
                 pairs.push(PairRow {
                     run_a,
                     run_b,
+                    path: path.into(),
                     split: split.into(),
-                    points: 3,
+                    points: alphas.len() as u64,
                     barrier: height,
                     barrier_over_mean: height,
                     barrier_over_max: height,
@@ -344,6 +347,72 @@ fn everything_finds_its_place() {
     assert_eq!(tables.keys().filter(|name| name.contains(".seed-")).count(), 10);
     // Two pretraining seeds are too few to tell.
     assert!(page.contains("Inconclusive") && text.contains("Inconclusive"), "{text}");
+}
+
+/// The study's ends with another walk between the runs of each group; `height` says how high, by the height of the first.
+fn walked_again(study: &Fabricated, path: &str, alphas: &[f64], height: fn(f64) -> f64) -> Vec<Manifest> {
+    let mut ends = study.ends.clone();
+    for first in study.ends.iter().filter(|end| end.stage == "interpolate") {
+        let known = study.store.map(&first.output("pairs").unwrap().object).unwrap();
+        let height = height(PairRow::read(&known).unwrap()[0].barrier);
+        let models = first.inputs["model"].clone();
+        let (pairs, paths) = lines(&models, path, alphas, height);
+        let tables: [(&str, &[u8]); 2] = [("pairs", &pairs), ("paths", &paths)];
+        let parameters = json!({"path": path, "alphas": alphas, "height": height});
+        ends.push(study.commit("interpolate", parameters, &[("model", models)], &tables, json!({})));
+    }
+    ends
+}
+
+#[test]
+fn a_further_path_adds_rows_and_moves_no_measure() {
+    use ::report::rows::PairSplit;
+    let study = Fabricated::new(1, 3, false);
+    let (before, page, _) = study.report(study.ends.clone());
+    let (after, further, _) =
+        study.report(walked_again(&study, "spherical", &[-0.5, 0.0, 0.5, 1.0], |height| height + 0.3));
+    let (old, new) = (PairSplit::read(&before["pairs"]).unwrap(), PairSplit::read(&after["pairs"]).unwrap());
+    let (lines, arcs): (Vec<PairSplit>, Vec<PairSplit>) =
+        new.into_iter().partition(|pair| pair.path == "linear");
+    assert_eq!(lines, old);
+    assert_eq!(arcs.len(), 30);
+    assert!(arcs.iter().all(|pair| pair.path == "spherical"
+        && pair.barrier.is_some_and(|barrier| barrier > 0.3)
+        && pair.agreement.is_none()
+        && pair.weight_distance.is_none()
+        && pair.profile_distance.is_none()));
+    assert!(before["summary"] == after["summary"], "another path reached the measures");
+    assert!(page == further, "another path reached the page");
+}
+
+#[test]
+fn two_grids_of_one_line_are_one_line() {
+    use ::report::rows::{PairSplit, PathPoint};
+    let study = Fabricated::new(1, 3, false);
+    let barriers = |tables: &BTreeMap<String, Vec<u8>>| -> Vec<Option<f64>> {
+        PairSplit::read(&tables["pairs"]).unwrap().into_iter().map(|pair| pair.barrier).collect()
+    };
+    let positions = |tables: &BTreeMap<String, Vec<u8>>| -> Vec<Vec<f64>> {
+        let points = PathPoint::read(&tables["paths"]).unwrap();
+        let one = points.chunk_by(|a, b| (&a.run_a, &a.run_b, &a.split) == (&b.run_a, &b.run_b, &b.split));
+        one.map(|points| points.iter().map(|point| point.alpha).collect()).collect()
+    };
+    let (before, ..) = study.report(study.ends.clone());
+    // Finer towards the ends, where the path is lower than in the middle.
+    let (joined, ..) = study.report(walked_again(&study, "linear", &[0.0, 0.25, 0.75, 1.0], |height| height));
+    assert!(positions(&joined).iter().all(|alphas| *alphas == [0.0, 0.25, 0.5, 0.75, 1.0]));
+    for (old, new) in barriers(&before).into_iter().zip(barriers(&joined)) {
+        assert!((old.unwrap() - new.unwrap()).abs() < 1e-12);
+    }
+    // Another height in the middle: the finer walk stands alone, and the other is named.
+    let ends = walked_again(&study, "linear", &[0.0, 0.25, 0.5, 1.0], |height| height + 0.1);
+    let (finer, ..) = study.report(ends.clone());
+    assert!(positions(&finer).iter().all(|alphas| *alphas == [0.0, 0.25, 0.5, 1.0]));
+    let manifests = upstream(&study.store, ends).unwrap();
+    let warnings = collate(&study.store, None, &manifests, &lineage::runs(&manifests)).unwrap().warnings;
+    // 5 groups x 3 pairs x 2 splits.
+    assert_eq!(warnings.len(), 30);
+    assert!(warnings[0].contains("disagree about the linear path between"), "{}", warnings[0]);
 }
 
 #[test]

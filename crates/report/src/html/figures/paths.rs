@@ -4,7 +4,7 @@ use super::{Figure, Row, seed_class, seed_legend};
 use crate::html::panel::{Area, Panel};
 use crate::html::scale::{Scale, roomy};
 use crate::rows::PathPoint;
-use crate::study::{DEFAULT_ARM, Study, steps_text};
+use crate::study::{DEFAULT_ARM, LINEAR, Study, steps_text};
 use crate::summarise::measure::shown;
 use crate::words::capitalised;
 
@@ -21,7 +21,10 @@ const LOSS: Quantity = Quantity { name: "cross-entropy (nats)", value: |point| p
 const ERROR: Quantity = Quantity { name: "error", value: |point| 1.0 - point.accuracy };
 
 pub(crate) fn figure(study: &Study) -> Option<Figure> {
-    let points: Vec<&PathPoint> = study.paths.iter().filter(|point| point.arm == DEFAULT_ARM).collect();
+    let on_line = |point: &&PathPoint| {
+        point.arm == DEFAULT_ARM && point.path == LINEAR && (0.0..=1.0).contains(&point.alpha)
+    };
+    let points: Vec<&PathPoint> = study.paths.iter().filter(on_line).collect();
     if points.is_empty() {
         return None;
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::counted;
 use super::{Caveat, clear, say, value};
 use crate::rows::Summary;
-use crate::study::{DEFAULT_ARM, Study, steps_text};
+use crate::study::{DEFAULT_ARM, LINEAR, Study, steps_text};
 use crate::summarise::measure::{self, shown};
 
 pub(super) fn soups(study: &Study) -> Option<Caveat> {
@@ -57,6 +57,8 @@ pub(super) fn small_barriers(study: &Study) -> Option<Caveat> {
         .iter()
         .filter(|point| {
             point.arm == DEFAULT_ARM
+                && point.path == LINEAR
+                && (0.0..=1.0).contains(&point.alpha)
                 && point.step >= study.late_from
                 && Some(point.split.as_str()) != study.ood()
         })

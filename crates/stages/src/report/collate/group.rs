@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::behaviour::{Answers, Behaviour, Ensemble, alike, counterfactual_agreement, profile_distance};
-use super::{Collated, Lines, Run, in_order};
-use crate::rows::{PairRow, ScoreRow};
+use super::lines::{Lines, Walk};
+use super::{Collated, Run};
+use crate::rows::{PathRow, ScoreRow};
 use crate::stage::Failure;
+use report::LINEAR;
 use report::rows::{InterventionEffect, PairSplit, PathPoint, Prediction, RunScore, SoupScore};
 
 /// A soup as its stage and its evaluation left it.
@@ -131,21 +133,25 @@ impl<'a> Group<'a> {
         })
     }
 
-    /// A row for each split on which the two were walked between or both evaluated.
+    /// A row for each split on which the two were walked between or both evaluated, and one for each further path.
     fn pair(&self, a: &Run, b: &Run, lines: &Lines) -> Vec<PairSplit> {
         let behaviours = self.behaviours.get(a.key.as_str()).zip(self.behaviours.get(b.key.as_str()));
-        let walked: &[PairRow] = lines.pairs.get(&in_order(&a.key, &b.key)).map_or(&[], Vec::as_slice);
-        let mut splits: BTreeSet<&str> = walked.iter().map(|row| row.split.as_str()).collect();
+        let walked = lines.between(&a.key, &b.key);
+        let mut splits: BTreeSet<&str> = walked.iter().map(|walk| walk.summary.split.as_str()).collect();
         if let Some((one, other)) = behaviours {
             let known = one.splits().filter(|(split, _)| other.answers.contains_key(*split));
             splits.extend(known.map(|(split, _)| split.as_str()));
         }
         let profile = behaviours.and_then(|(a, b)| profile_distance(a, b));
         let counterfactual = behaviours.and_then(|(a, b)| counterfactual_agreement(a, b));
-        let distance = walked.first().map(|row| row.weight_distance);
-        let row = |split: &str| {
-            let line = walked.iter().find(|row| row.split == split);
-            let both = behaviours.and_then(|(a, b)| alike(a.answers.get(split)?, b.answers.get(split)?));
+        let distance = walked.first().map(|walk| walk.summary.weight_distance);
+        let row = |split: &str, path: &str| {
+            let here = |walk: &&Walk| walk.summary.split == split && walk.summary.path == path;
+            let line = walked.iter().find(here).map(|walk| &walk.summary);
+            // What no path changes stands once: whoever averages over rows counts each pair once.
+            let once = path == LINEAR;
+            let answers = behaviours.filter(|_| once);
+            let both = answers.and_then(|(a, b)| alike(a.answers.get(split)?, b.answers.get(split)?));
             PairSplit {
                 run_a: a.key.clone(),
                 run_b: b.key.clone(),
@@ -155,6 +161,7 @@ impl<'a> Group<'a> {
                 held_out_loss: self.held_out_loss,
                 seed_a: a.finetuning_seed,
                 seed_b: b.finetuning_seed,
+                path: path.to_owned(),
                 split: split.to_owned(),
                 accuracy_a: both.map(|alike| alike.accuracies[0]),
                 accuracy_b: both.map(|alike| alike.accuracies[1]),
@@ -166,15 +173,20 @@ impl<'a> Group<'a> {
                 convexity_gap: line.map(|line| line.convexity_gap),
                 error_barrier: line.map(|line| line.error_barrier),
                 expected_error_barrier: line.map(|line| line.expected_error_barrier),
-                weight_distance: distance,
+                weight_distance: distance.filter(|_| once),
                 agreement: both.map(|alike| alike.agreement),
                 chance_corrected_agreement: both.and_then(|alike| alike.chance_corrected),
                 jensen_shannon: both.map(|alike| alike.jensen_shannon),
-                profile_distance: profile,
-                counterfactual_agreement: counterfactual,
+                profile_distance: profile.filter(|_| once),
+                counterfactual_agreement: counterfactual.filter(|_| once),
             }
         };
-        splits.into_iter().map(row).collect()
+        let further = |split: &str| -> BTreeSet<&str> {
+            let here = walked.iter().map(|walk| &walk.summary).filter(|summary| summary.split == split);
+            here.map(|summary| summary.path.as_str()).filter(|&path| path != LINEAR).collect()
+        };
+        let paths = |split| std::iter::once(LINEAR).chain(further(split)).map(move |path| (split, path));
+        splits.into_iter().flat_map(paths).map(|(split, path)| row(split, path)).collect()
     }
 
     /// Soups whose members are all of this group, and the ensembles that they are compared with.
@@ -248,27 +260,23 @@ impl<'a> Group<'a> {
     }
 }
 
-/// The line between two runs, from `a` to `b` whichever way it was walked.
+/// The points of all paths between two runs.
 fn path(a: &Run, b: &Run, lines: &Lines) -> Vec<PathPoint> {
-    let Some(rows) = lines.paths.get(&in_order(&a.key, &b.key)) else { return Vec::new() };
-    let mut points: Vec<PathPoint> = rows
-        .iter()
-        .map(|row| PathPoint {
-            run_a: a.key.clone(),
-            run_b: b.key.clone(),
-            arm: a.arm.clone(),
-            pretraining_seed: a.pretraining_seed,
-            step: a.step,
-            seed_a: a.finetuning_seed,
-            seed_b: b.finetuning_seed,
-            split: row.split.clone(),
-            alpha: if row.run_a == a.key { row.alpha } else { 1.0 - row.alpha },
-            n: row.n,
-            loss: row.loss,
-            accuracy: row.accuracy,
-            expected_error: row.expected_error,
-        })
-        .collect();
-    points.sort_by(|a, b| a.split.cmp(&b.split).then(a.alpha.total_cmp(&b.alpha)));
-    points
+    let point = |row: &PathRow| PathPoint {
+        run_a: a.key.clone(),
+        run_b: b.key.clone(),
+        arm: a.arm.clone(),
+        pretraining_seed: a.pretraining_seed,
+        step: a.step,
+        seed_a: a.finetuning_seed,
+        seed_b: b.finetuning_seed,
+        path: row.path.clone(),
+        split: row.split.clone(),
+        alpha: row.alpha,
+        n: row.n,
+        loss: row.loss,
+        accuracy: row.accuracy,
+        expected_error: row.expected_error,
+    };
+    lines.between(&a.key, &b.key).iter().flat_map(|walk| &walk.points).map(point).collect()
 }

@@ -6,6 +6,7 @@
 pub(crate) mod behaviour;
 pub(crate) mod group;
 pub(crate) mod lineage;
+pub(crate) mod lines;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +16,12 @@ use report::rows::Rung;
 use store::{Input, Manifest, StageKey, Store};
 use tasks::Metric;
 
-use crate::rows::{LossPoint, MemberRow, PairRow, PathRow};
+use crate::rows::{LossPoint, MemberRow};
 use crate::stage::Failure;
 use behaviour::Behaviour;
 use group::{Group, Soup};
 pub(crate) use lineage::{Manifests, Run};
+use lines::Lines;
 
 /// The joined tables of a study.
 #[derive(Debug, Default)]
@@ -27,6 +29,8 @@ pub(crate) struct Collated {
     pub(crate) observed: Observed,
     /// Parquet bytes of the predictions of each group, by the group's name.
     pub(crate) predictions: BTreeMap<String, Vec<u8>>,
+    /// What was left out, and why.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// The manifests that were named, and those upstream that say where they come from.
@@ -78,7 +82,7 @@ pub(crate) fn collate(
 ) -> Result<Collated, Failure> {
     let ladder = ladder(store, manifests)?;
     let evaluations = evaluations(manifests);
-    let lines = lines(store, manifests)?;
+    let lines = Lines::read(store, manifests)?;
     let soups = soups(store, manifests, &evaluations)?;
     let same_group =
         |a: &Run, b: &Run| (&a.arm, a.pretraining_seed, a.step) == (&b.arm, b.pretraining_seed, b.step);
@@ -98,18 +102,12 @@ pub(crate) fn collate(
     };
     let mut whole = Collated::default();
     whole.observed.ladder = ladder;
+    whole.warnings = lines.warnings;
     for part in done? {
         whole.predictions.extend(part.predictions);
         whole.observed.append(part.observed);
     }
     Ok(whole)
-}
-
-/// The lines between runs, by the keys of their ends in order.
-#[derive(Debug, Default)]
-pub(crate) struct Lines {
-    pub(crate) pairs: BTreeMap<(String, String), Vec<PairRow>>,
-    pub(crate) paths: BTreeMap<(String, String), Vec<PathRow>>,
 }
 
 fn ladder(store: &Store, manifests: &Manifests) -> Result<Vec<Rung>, Failure> {
@@ -195,35 +193,6 @@ fn behaviour(store: &Store, evaluation: &Manifest) -> Result<Behaviour, Failure>
         crate::rows::PredictionRow::read(&bytes("predictions")?).map_err(about)?,
     )?;
     Ok(Behaviour { metric, ..behaviour })
-}
-
-fn lines(store: &Store, manifests: &Manifests) -> Result<Lines, Failure> {
-    let mut lines = Lines::default();
-    for manifest in manifests.values().filter(|manifest| manifest.stage == "interpolate") {
-        // Two interpolations may have walked the same line: the first, by key, is taken, split by split.
-        for row in PairRow::read(&store.map(&manifest.output("pairs")?.object)?)? {
-            let pair = lines.pairs.entry(in_order(&row.run_a, &row.run_b)).or_default();
-            if !pair.iter().any(|known| known.split == row.split) {
-                pair.push(row);
-            }
-        }
-        let mut walked: BTreeSet<(String, String, String)> = BTreeSet::new();
-        for row in PathRow::read(&store.map(&manifest.output("paths")?.object)?)? {
-            let ends = in_order(&row.run_a, &row.run_b);
-            let here = (ends.0.clone(), ends.1.clone(), row.split.clone());
-            let path = lines.paths.entry(ends).or_default();
-            if walked.contains(&here) || !path.iter().any(|known| known.split == row.split) {
-                walked.insert(here);
-                path.push(row);
-            }
-        }
-    }
-    Ok(lines)
-}
-
-/// The keys of a pair's ends, the smaller first.
-pub(crate) fn in_order(a: &str, b: &str) -> (String, String) {
-    if a <= b { (a.to_owned(), b.to_owned()) } else { (b.to_owned(), a.to_owned()) }
 }
 
 /// The soups that were evaluated, each with its scores.
