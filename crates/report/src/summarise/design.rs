@@ -24,7 +24,8 @@ pub(crate) struct Observation {
 pub(crate) enum Of {
     Run(u64),
     Pair(u64, u64),
-    All,
+    /// All runs of a cell: so many.
+    All(u64),
 }
 
 /// An arm and a step: a rung of the study.
@@ -36,11 +37,16 @@ pub(crate) struct Observed {
     pub(crate) held_out_loss: Option<f64>,
     runs: Vec<(u64, f64)>,
     pairs: Vec<(u64, u64, f64)>,
+    /// Runs behind a value that is of all of them.
+    behind: u64,
 }
 
 impl Observed {
     /// Fine-tuning runs that the values are of.
     pub(crate) fn n_finetuning(&self) -> usize {
+        if self.behind > 0 {
+            return self.behind as usize;
+        }
         let from_pairs = self.pairs.iter().flat_map(|&(a, b, _)| [a, b]);
         self.runs.iter().map(|&(run, _)| run).chain(from_pairs).collect::<BTreeSet<u64>>().len()
     }
@@ -66,7 +72,10 @@ impl Design {
             match observation.of {
                 Of::Run(run) => cell.runs.push((run, observation.value)),
                 Of::Pair(a, b) => cell.pairs.push((a, b, observation.value)),
-                Of::All => cell.runs.push((0, observation.value)),
+                Of::All(runs) => {
+                    cell.runs.push((0, observation.value));
+                    cell.behind = cell.behind.max(runs);
+                }
             }
         }
         let rungs: BTreeSet<Rung> = seeds.values().flat_map(|rungs| rungs.keys().cloned()).collect();
@@ -140,5 +149,7 @@ mod tests {
         let pairs = [observation(Of::Pair(0, 1), 0.5), observation(Of::Pair(2, 1), 1.0)];
         assert_eq!(Design::new(Level::Pair, pairs.iter()).value(7, &rung), Some(0.75));
         assert_eq!(mean.value(8, &rung), None);
+        let soup = Design::new(Level::Group, [observation(Of::All(6), 0.1)].iter());
+        assert_eq!((soup.value(7, &rung), soup.seeds[&7][&rung].n_finetuning()), (Some(0.1), 6));
     }
 }

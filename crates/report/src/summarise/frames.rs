@@ -94,7 +94,8 @@ fn of_soups(soups: &Frame, ood: &str, found: &mut Vec<Observation>) -> PolarsRes
     ] {
         let frame = soups.only("method", method)?;
         let mut observed = Vec::new();
-        frame.observe(measure, column, &vec![Of::All; frame.height()], &mut observed)?;
+        let of: Vec<Of> = frame.integers("offered")?.into_iter().map(Of::All).collect();
+        frame.observe(measure, column, &of, &mut observed)?;
         // Several soups of one method in one cell, of other members or rules, are averaged.
         observed.sort_by(|a, b| cell(a).cmp(&cell(b)));
         for alike in observed.chunk_by(|a, b| cell(a) == cell(b)) {
@@ -163,10 +164,6 @@ struct Frame(DataFrame);
 impl Frame {
     fn read(parquet: &[u8]) -> PolarsResult<Self> {
         ParquetReader::new(Cursor::new(parquet)).finish().map(Self)
-    }
-
-    fn height(&self) -> usize {
-        self.0.height()
     }
 
     /// The rows that have this text in a column.

@@ -1,6 +1,6 @@
 //! Late less early among pairs of runs that are equally accurate out of distribution.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use measures::estimate::Interval;
 use measures::matching::{Unit, matched};
@@ -51,28 +51,35 @@ pub(crate) fn contrasts(
             continue;
         }
         let mut differences = Vec::new();
-        for (seed, Sides { early, late }) in sides(&default, measure, &accuracy, early_until, late_from) {
+        for (seed, Sides { early, late, runs }) in sides(&default, measure, &accuracy, early_until, late_from)
+        {
             if late.is_empty() {
                 continue;
             }
             let found = matched(&late, &early, CALIPER);
-            shares.insert(seed, found.share);
-            differences.extend(found.difference.map(|difference| (seed, difference)));
+            let runs = runs.len() as u64;
+            shares.insert(seed, (found.share, runs));
+            differences.extend(found.difference.map(|difference| (seed, (difference, runs))));
         }
         summary.extend(over_seeds(measure, KIND, &differences, interval));
     }
     if let Some(share) = measure::find(SHARE) {
-        let shares: Vec<(u64, f64)> = shares.into_iter().collect();
+        let shares: Vec<Figure> = shares.into_iter().collect();
         summary.extend(over_seeds(&share, "late", &shares, interval));
     }
     summary
 }
+
+/// A figure of a pretraining seed, and the fine-tuning runs behind it.
+type Figure = (u64, (f64, u64));
 
 /// Pairs of one pretraining seed.
 #[derive(Default)]
 struct Sides {
     early: Vec<Unit>,
     late: Vec<Unit>,
+    /// The runs of both sides, by step and number.
+    runs: BTreeSet<(u64, u64)>,
 }
 
 fn sides(
@@ -86,6 +93,7 @@ fn sides(
     for observation in observations.iter().filter(|observation| observation.measure == measure.id) {
         let Of::Pair(a, b) = observation.of else { continue };
         let (seed, step) = (observation.pretraining_seed, observation.step);
+        let runs = [(step, a), (step, b)];
         let (Some(a), Some(b)) = (accuracy.get(&(seed, step, a)), accuracy.get(&(seed, step, b))) else {
             continue;
         };
@@ -95,7 +103,10 @@ fn sides(
             of_seed.early.push(unit);
         } else if step >= late_from {
             of_seed.late.push(unit);
+        } else {
+            continue;
         }
+        of_seed.runs.extend(runs);
     }
     sides
 }
@@ -104,18 +115,18 @@ fn sides(
 fn over_seeds(
     measure: &Measure,
     kind: &'static str,
-    figures: &[(u64, f64)],
+    figures: &[Figure],
     interval: Interval,
 ) -> Option<Summary> {
     let observations: Vec<Observation> = figures
         .iter()
-        .map(|&(pretraining_seed, value)| Observation {
+        .map(|&(pretraining_seed, (value, runs))| Observation {
             arm: DEFAULT_ARM.into(),
             measure: measure.id.to_string(),
             step: 0,
             pretraining_seed,
             held_out_loss: None,
-            of: Of::All,
+            of: Of::All(runs),
             value,
         })
         .collect();
@@ -161,6 +172,8 @@ mod tests {
         let row = |measure: &str| rows.iter().find(|row| row.measure == measure).unwrap();
         let agreement = row("ood_agreement");
         assert_eq!((agreement.kind.as_str(), agreement.n_pretraining), (KIND, 2));
+        // Two early and two late runs of each seed.
+        assert_eq!((agreement.n_finetuning, row(SHARE).n_finetuning), (8, 12));
         assert!((agreement.estimate - 0.15).abs() < 1e-12, "{agreement:?}");
         assert!(agreement.lower.unwrap() < 0.0 && agreement.upper.unwrap() > 0.3, "{agreement:?}");
         let share = row(SHARE);
