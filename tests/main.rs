@@ -19,6 +19,7 @@
 //! | `olah` | an independent mirror serves what `fetch` asks for |
 //! | `published` | a study of published checkpoints goes from the hub to the report |
 //! | `t5` | an encoder with a decoder is gauged, pretrained, fine-tuned and compared as the others are |
+//! | `tables` | tables alone make the page, and the page that documents them is what the program prints |
 //! | `command_line` | help, dry runs, exit codes and JSON are what scripts rely on |
 
 mod harness;
@@ -44,3 +45,4 @@ mod races;
 mod ratings;
 mod study;
 mod t5;
+mod tables;

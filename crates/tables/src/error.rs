@@ -30,10 +30,12 @@ pub enum Error {
         limit: u64,
     },
     /// A column is not in the file.
-    #[error("column `{column}` is missing; the file has {}", list(.present))]
+    #[error("column `{column}`{} is missing; the file has {}", kind(*.expected), list(.present))]
     MissingColumn {
         /// The column.
         column: String,
+        /// The type that was asked for; none where any would do.
+        expected: Option<Kind>,
         /// The columns that are there.
         present: Vec<String>,
     },
@@ -63,6 +65,10 @@ pub enum Error {
         /// How many.
         nulls: usize,
     },
+}
+
+fn kind(expected: Option<Kind>) -> String {
+    expected.map_or_else(String::new, |kind| format!(" ({kind})"))
 }
 
 fn list(names: &[String]) -> String {

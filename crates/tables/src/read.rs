@@ -61,7 +61,7 @@ impl Columns {
     /// If it is missing, of another type, or has nulls where none are allowed.
     pub fn take<C: Cell>(&mut self, name: &str) -> Result<Vec<C>, Error> {
         let mut cells = Vec::new();
-        for array in self.arrays(name)? {
+        for array in self.pieces(name, Some(C::KIND))? {
             if !is(array.data_type(), C::KIND) {
                 let found = array.data_type().to_string();
                 return Err(Error::WrongType { column: name.into(), found, expected: C::KIND });
@@ -78,8 +78,13 @@ impl Columns {
 
     /// The pieces of a column.
     pub(crate) fn arrays(&self, name: &str) -> Result<Vec<&dyn Array>, Error> {
+        self.pieces(name, None)
+    }
+
+    fn pieces(&self, name: &str, expected: Option<Kind>) -> Result<Vec<&dyn Array>, Error> {
         if !self.present.iter().any(|present| present == name) {
-            return Err(Error::MissingColumn { column: name.into(), present: self.present.clone() });
+            let (column, present) = (name.into(), self.present.clone());
+            return Err(Error::MissingColumn { column, expected, present });
         }
         let column = |batch: &'_ RecordBatch| batch.schema_ref().index_of(name).ok();
         let arrays = self.batches.iter().filter_map(|batch| Some(batch.column(column(batch)?).as_ref()));

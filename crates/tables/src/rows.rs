@@ -226,7 +226,7 @@ mod tests {
         let message = |result: Result<usize, Error>| result.unwrap_err().to_string();
         assert!(
             message(OtherRow::read(&bytes).map(|rows| rows.len()))
-                .starts_with("column `other` is missing; the file has `text`, `flag`"),
+                .starts_with("column `other` (uint32) is missing; the file has `text`, `flag`"),
         );
         assert_eq!(
             message(WrongRow::read(&bytes).map(|rows| rows.len())),

@@ -57,8 +57,8 @@ struct Column {
 
 /// Where a page comes from and what lies beside it.
 pub struct Edition<'a> {
-    /// Key of the report.
-    pub key: &'a str,
+    /// Key of the report, where it is a result in a store.
+    pub key: Option<&'a str>,
     /// The tables that lie beside the page.
     pub tables: &'a [&'static Schema],
 }
@@ -90,7 +90,7 @@ pub(crate) fn page(study: &Study, edition: &Edition<'_>) -> Result<String, minij
         ladder => ladder(study),
         terms => terms(),
         sources => study.sources.iter().map(|(stage, n)| context! { stage => stage, n => n }).collect::<Vec<_>>(),
-        command => command(study),
+        command => command(study, edition),
         key => edition.key,
         method => interval::described(study.interval),
         tables => edition.tables.iter().map(|schema| link(schema)).collect::<Vec<_>>(),
@@ -187,12 +187,13 @@ fn link(schema: &'static Schema) -> TableLink {
     TableLink { doc: schema.doc, file, columns: columns.collect() }
 }
 
-/// The command that makes this report again from the same inputs.
-fn command(study: &Study) -> String {
-    format!(
-        "samebasin report --out FOLDER --early-until {} --late-from {} --input …",
-        study.early_until, study.late_from
-    )
+/// The command that makes this report again from the same inputs. One rung is neither early nor late.
+fn command(study: &Study, edition: &Edition<'_>) -> String {
+    let mut command = "samebasin report --out FOLDER".to_owned();
+    if study.late_from < u64::MAX {
+        command += &format!(" --early-until {} --late-from {}", study.early_until, study.late_from);
+    }
+    command + if edition.key.is_some() { " --input …" } else { " --tables FOLDER/tables" }
 }
 
 #[cfg(test)]
@@ -202,7 +203,7 @@ mod tests {
     use crate::synthetic::{Course, Size, study};
 
     fn page_of(course: Course, size: Size) -> String {
-        let edition = Edition { key: "0123456789abcdef", tables: &[Summary::TABLE] };
+        let edition = Edition { key: Some("0123456789abcdef"), tables: &[Summary::TABLE] };
         page(&study(course, size), &edition).unwrap()
     }
 
@@ -243,7 +244,7 @@ mod tests {
             .iter_mut()
             .filter(|run| run.split == "cue-flipped")
             .for_each(|run| run.split = "ood-<i>".into());
-        let edition = Edition { key: "k", tables: &[] };
+        let edition = Edition { key: None, tables: &[] };
         let page = page(&study, &edition).unwrap();
         assert!(!page.contains("<u>") && !page.contains("<i>") && page.contains("ood-&lt;i&gt;"));
     }

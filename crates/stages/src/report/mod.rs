@@ -4,6 +4,8 @@
 //! the joined tables.
 
 mod collate;
+mod from_tables;
+mod schema;
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use measures::{
     agreement, cluster, ensemble, estimate, matching, mechanism, planner, scores, selection, trend, verdict,
 };
@@ -19,7 +21,7 @@ use report::{DEFAULT_ARM, Edition, Plan, Study};
 use serde::Serialize;
 use store::{Manifest, Media};
 
-use crate::stage::{Failure, Inputs, Session, Source, Stage, Work, say};
+use crate::stage::{Failure, Flags, Inputs, Session, Source, Stage, Work, say};
 use collate::{Manifests, lineage};
 
 /// Prefix of the outputs that are tables.
@@ -54,13 +56,25 @@ impl From<Interval> for estimate::Interval {
 /// Name the results at the end of the study: evaluations of runs and of soups, and interpolations. What they were made
 /// from is found through their manifests. Early and late rungs are compared; name them before you look.
 ///
+/// With --tables the page is made from the tables of a study instead, and no store is opened: they may be a report's own,
+/// or anyone's with the columns that --schema lists.
+///
 /// Example: samebasin report --input world/scores/0 --input world/lines/0 --out report --ref world/report
 #[derive(Args, Clone, Debug, Serialize)]
+#[command(group = ArgGroup::new("study").required(true).args(["results", "tables", "schema"]))]
 pub struct Report {
     /// A result to report on (ref or key): `evaluate`, `interpolate`, `soup`, `finetune` or `pretrain`; give several
-    #[arg(long = "input", value_name = "REF", required = true, num_args = 1..)]
+    #[arg(long = "input", value_name = "REF", num_args = 1..)]
     #[serde(skip)]
     pub results: Vec<Source>,
+    /// Folder with the tables of a study, `runs.parquet` or `pairs.parquet` among them
+    #[arg(long, value_name = "FOLDER", requires = "out")]
+    #[serde(skip)]
+    pub tables: Option<PathBuf>,
+    /// Print the columns of every table with their types and meanings, as Markdown or, with --json, as JSON
+    #[arg(long)]
+    #[serde(skip)]
+    pub schema: bool,
     /// Folder for report.html and the tables
     #[arg(long, value_name = "FOLDER")]
     #[serde(skip)]
@@ -171,10 +185,18 @@ impl Stage for Report {
             work.fact("warnings", &collated.warnings)?;
         }
         let key = work.recipe.key()?.to_string();
-        let page = study.page(&Edition { key: &key, tables: &report::TABLES })?;
+        let page = study.page(&Edition { key: Some(&key), tables: &report::TABLES })?;
         work.publish("report", Media::Other, page.as_bytes())?;
         work.publish("terminal", Media::Other, study.terminal().as_bytes())?;
         Ok(())
+    }
+
+    fn without_store(&self, flags: &Flags) -> Option<Result<(), Failure>> {
+        if self.schema {
+            return Some(schema::print(flags.json));
+        }
+        let (tables, out) = self.tables.as_ref().zip(self.out.as_ref())?;
+        Some(from_tables::report(tables, out, self.plan(), flags))
     }
 
     fn deliver(&self, session: &Session, manifest: &Manifest) -> Result<(), Failure> {

@@ -226,6 +226,8 @@ impl Fabricated {
         let collated = collate(&self.store, None, &manifests, &runs).unwrap();
         let report = Report {
             results: Vec::new(),
+            tables: None,
+            schema: false,
             out: None,
             early_until: Some(0),
             late_from: Some(900),
@@ -235,7 +237,7 @@ impl Fabricated {
             study: StudyManifests::default(),
         };
         let (study, tables) = Study::new(collated.observed, report.plan(), BTreeMap::new()).unwrap();
-        let page = study.page(&Edition { key: "key", tables: &::report::TABLES }).unwrap();
+        let page = study.page(&Edition { key: Some("key"), tables: &::report::TABLES }).unwrap();
         let named = tables.into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
         (named.chain(collated.predictions).collect(), page, study.terminal())
     }

@@ -52,6 +52,14 @@ pub trait Stage: Args + Serialize {
     /// Whatever went wrong; nothing is published then.
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure>;
 
+    /// Answers what needs no store, and is no result of one: `None` where the command line asks for a result.
+    ///
+    /// # Errors
+    /// Whatever went wrong.
+    fn without_store(&self, _flags: &Flags) -> Option<Result<(), Failure>> {
+        None
+    }
+
     /// Copies what people want outside the store to where they want it, whether the result was computed or found.
     ///
     /// # Errors
@@ -92,6 +100,9 @@ pub fn main<S: Stage>() -> ExitCode {
 }
 
 fn run<S: Stage>(mut stage: S, flags: &Flags) -> Result<(), Failure> {
+    if let Some(answer) = stage.without_store(flags) {
+        return answer;
+    }
     let session = Session::open(flags)?;
     let inputs = stage.resolve(&session)?;
     let recipe = recipe(&stage, &inputs)?;
