@@ -417,6 +417,75 @@ fn two_grids_of_one_line_are_one_line() {
     assert!(warnings[0].contains("disagree about the linear path between"), "{}", warnings[0]);
 }
 
+/// An evaluation of the same model on a task of another world, whose splits are `id` and `far`: as the first, but for names.
+fn elsewhere(study: &Fabricated, first: &Manifest, loss: f64) -> Manifest {
+    let read = |role: &str| study.store.map(&first.output(role).unwrap().object).unwrap();
+    let renamed = |split: &str| if split == "ood" { "far".to_owned() } else { split.to_owned() };
+    let scores = ScoreRow::read(&read("scores")).unwrap().into_iter();
+    let scores: Vec<ScoreRow> =
+        scores.map(|row| ScoreRow { split: renamed(&row.split), loss, ..row }).collect();
+    let predictions = PredictionRow::read(&read("predictions")).unwrap().into_iter();
+    let predictions: Vec<PredictionRow> =
+        predictions.map(|row| PredictionRow { split: renamed(&row.split), ..row }).collect();
+    let part = |role: &str| {
+        let parameters = json!({"part": {"world": {"glyphs": {"cue": 0.9}}, "role": role}});
+        let made = study.commit("prepare-part", parameters, &[], &[("examples", role.as_bytes())], json!({}));
+        vec![made.input_of("examples").unwrap()]
+    };
+    let inputs = [
+        ("model", first.inputs["model"].clone()),
+        ("task.split.id", part("split.id")),
+        ("task.split.far", part("split.far")),
+        ("task.do.cue.base", part("do.cue.base")),
+    ];
+    let (scores, predictions) =
+        (ScoreRow::write(&scores).unwrap(), PredictionRow::write(&predictions).unwrap());
+    let outputs: [(&str, &[u8]); 3] =
+        [("scores", &scores), ("effects", &read("effects")), ("predictions", &predictions)];
+    study.commit("evaluate", json!({"loss": loss}), &inputs, &outputs, json!({"metric": "mcc"}))
+}
+
+#[test]
+fn evaluations_on_another_task_add_splits_and_move_no_measure() {
+    use ::report::rows::{InterventionEffect, PairSplit, RunScore, SoupScore};
+    let study = Fabricated::new(1, 3, true);
+    let (before, ..) = study.report(study.ends.clone());
+    let evaluations = || study.ends.iter().filter(|end| end.stage == "evaluate");
+    let further: Vec<Manifest> = evaluations().map(|first| elsewhere(&study, first, 0.7)).collect();
+    let (after, ..) = study.report([study.ends.clone(), further.clone()].concat());
+    let splits = |tables: &BTreeMap<String, Vec<u8>>| {
+        let mut splits: BTreeMap<String, usize> = BTreeMap::new();
+        for row in RunScore::read(&tables["runs"]).unwrap() {
+            let metric = if row.split.contains('/') || row.split == "far" { "mcc" } else { "accuracy" };
+            assert_eq!((row.metric.as_str(), row.score.is_some()), (metric, true), "{}", row.split);
+            *splits.entry(row.split).or_default() += 1;
+        }
+        splits
+    };
+    let named =
+        |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 15)).collect::<BTreeMap<_, _>>();
+    assert_eq!(splits(&before), named(&["id", "ood"]));
+    assert_eq!(splits(&after), named(&["far", "glyphs/id", "id", "ood"]));
+    let pairs = |tables: &BTreeMap<String, Vec<u8>>| PairSplit::read(&tables["pairs"]).unwrap();
+    let (own, other): (Vec<PairSplit>, Vec<PairSplit>) =
+        pairs(&after).into_iter().partition(|pair| ["id", "ood"].contains(&pair.split.as_str()));
+    assert_eq!(own, pairs(&before));
+    assert!(other.len() == 30 && other.iter().all(|pair| pair.agreement.is_some()));
+    let effects = InterventionEffect::read(&after["interventions"]).unwrap();
+    assert_eq!(effects.iter().filter(|row| row.intervention == "glyphs/cue").count(), 15);
+    let soups = SoupScore::read(&after["soups"]).unwrap();
+    assert_eq!(soups.iter().filter(|soup| soup.method == "uniform" && soup.split == "glyphs/id").count(), 3);
+
+    // The same examples once more: nothing is added, and where the answers differ it is said.
+    let repeated: Vec<Manifest> = evaluations().map(|first| elsewhere(&study, first, 0.8)).collect();
+    let manifests = upstream(&study.store, [study.ends.clone(), further, repeated].concat()).unwrap();
+    let collated = collate(&study.store, None, &manifests, &lineage::runs(&manifests)).unwrap();
+    assert_eq!(collated.observed.runs.len(), 60);
+    // 15 runs and 3 soups x 2 splits; effects are the same.
+    assert_eq!(collated.warnings.len(), 36);
+    assert!(collated.warnings[0].contains("about the same examples"), "{}", collated.warnings[0]);
+}
+
 #[test]
 fn what_is_missing_is_said_and_never_not_a_number() {
     let study = Fabricated::new(1, 2, false);

@@ -15,8 +15,13 @@ use crate::task_inputs;
 pub(crate) struct Behaviour {
     /// What its task is scored by.
     pub(crate) metric: Metric,
+    /// What splits of other tasks are scored by.
+    pub(crate) metrics: BTreeMap<String, Metric>,
     pub(crate) scores: Vec<ScoreRow>,
+    /// Effects of its own task's interventions, which make its profile.
     pub(crate) effects: Vec<EffectRow>,
+    /// Effects of other tasks' interventions.
+    pub(crate) further_effects: Vec<EffectRow>,
     /// Its answers by split, the two sides of interventions among them.
     pub(crate) answers: BTreeMap<String, Answers>,
 }
@@ -65,12 +70,17 @@ impl Behaviour {
             split.predictions.push(row.prediction);
             split.logits.extend(row.logits);
         }
-        Ok(Self { metric: Metric::default(), scores, effects, answers })
+        Ok(Self { scores, effects, answers, ..Self::default() })
     }
 
     /// Accuracy on a whole split.
     pub(crate) fn accuracy(&self, split: &str) -> Option<f64> {
         self.scores.iter().find(|row| row.split == split && row.case.is_empty()).map(|row| row.accuracy)
+    }
+
+    /// What a split is scored by.
+    pub(crate) fn metric(&self, split: &str) -> Metric {
+        self.metrics.get(split).copied().unwrap_or(self.metric)
     }
 
     /// The task's metric on a split and, where `case` is not empty, a case of it.
@@ -83,7 +93,7 @@ impl Behaviour {
         let logits: Vec<f32> = rows.iter().flat_map(logits_of).copied().collect();
         let names: Vec<String> = answers.label_order.split('|').map(str::to_owned).collect();
         (!labels.is_empty() && names.len() == answers.classes)
-            .then(|| task_inputs::value(self.metric, &logits, &labels, &names))
+            .then(|| task_inputs::value(self.metric(split), &logits, &labels, &names))
             .flatten()
     }
 

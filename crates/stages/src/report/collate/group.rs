@@ -106,7 +106,7 @@ impl<'a> Group<'a> {
             calibration_error: score.calibration_error,
             mcc: score.mcc,
             f1: score.f1,
-            metric: behaviour.metric.name().into(),
+            metric: behaviour.metric(&score.split).name().into(),
             score: behaviour.score(&score.split, &score.case),
             failed: run.failed,
         }
@@ -117,7 +117,7 @@ impl<'a> Group<'a> {
         run: &'b Run,
         behaviour: &'b Behaviour,
     ) -> impl Iterator<Item = InterventionEffect> + 'b {
-        behaviour.effects.iter().map(|effect| InterventionEffect {
+        behaviour.effects.iter().chain(&behaviour.further_effects).map(|effect| InterventionEffect {
             run: run.key.clone(),
             arm: run.arm.clone(),
             pretraining_seed: run.pretraining_seed,

@@ -4,6 +4,7 @@
 //! those of a group are ever in memory at once.
 
 pub(crate) mod behaviour;
+pub(crate) mod evaluations;
 pub(crate) mod group;
 pub(crate) mod lineage;
 pub(crate) mod lines;
@@ -13,12 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 use report::Observed;
 use report::rows::Rung;
-use store::{Input, Manifest, StageKey, Store};
-use tasks::Metric;
+use store::{Input, Manifest, Store};
 
 use crate::rows::{LossPoint, MemberRow};
 use crate::stage::Failure;
-use behaviour::Behaviour;
+use evaluations::Evaluations;
 use group::{Group, Soup};
 pub(crate) use lineage::{Manifests, Run};
 use lines::Lines;
@@ -81,20 +81,22 @@ pub(crate) fn collate(
     runs: &[Run],
 ) -> Result<Collated, Failure> {
     let ladder = ladder(store, manifests)?;
-    let evaluations = evaluations(manifests);
+    let evaluations = Evaluations::new(manifests);
     let lines = Lines::read(store, manifests)?;
-    let soups = soups(store, manifests, &evaluations)?;
+    let mut warnings = lines.warnings.clone();
+    let soups = soups(store, manifests, &evaluations, &mut warnings)?;
     let same_group =
         |a: &Run, b: &Run| (&a.arm, a.pretraining_seed, a.step) == (&b.arm, b.pretraining_seed, b.step);
     let groups: Vec<&[Run]> = runs.chunk_by(same_group).collect();
     let one = |members: &&[Run]| -> Result<Collated, Failure> {
+        let mut warnings = Vec::new();
         let mut group = Group::new(members, held_out_loss(&ladder, &members[0]));
         for run in *members {
-            if let Some(evaluation) = evaluations.get(run.key.as_str()) {
-                group.behaviours.insert(&run.key, behaviour(store, evaluation)?);
+            if let Some(behaviour) = evaluations.behaviour(store, &run.key, &mut warnings)? {
+                group.behaviours.insert(&run.key, behaviour);
             }
         }
-        group.collate(&lines, &soups)
+        Ok(Collated { warnings, ..group.collate(&lines, &soups)? })
     };
     let done: Result<Vec<Collated>, Failure> = match pool {
         Some(pool) => pool.install(|| groups.par_iter().map(one).collect()),
@@ -102,9 +104,10 @@ pub(crate) fn collate(
     };
     let mut whole = Collated::default();
     whole.observed.ladder = ladder;
-    whole.warnings = lines.warnings;
+    whole.warnings = warnings;
     for part in done? {
         whole.predictions.extend(part.predictions);
+        whole.warnings.extend(part.warnings);
         whole.observed.append(part.observed);
     }
     Ok(whole)
@@ -157,62 +160,26 @@ fn held_out_loss(ladder: &[Rung], run: &Run) -> Option<f64> {
     rung.held_out_loss.is_finite().then_some(rung.held_out_loss)
 }
 
-/// The evaluation of each model, by the model's key: that on the task it was trained on, if there are several.
-fn evaluations(manifests: &Manifests) -> BTreeMap<String, &Manifest> {
-    let task = |manifest: &Manifest, role: &str| Some(manifest.inputs.get(role)?.first()?.from);
-    let own = |evaluation: &Manifest, model: &StageKey| {
-        let trained = manifests.get(model).and_then(|manifest| task(manifest, "task.labels"));
-        trained.is_some() && trained == task(evaluation, "task.labels")
-    };
-    let mut chosen: BTreeMap<String, &Manifest> = BTreeMap::new();
-    for manifest in manifests.values().filter(|manifest| manifest.stage == "evaluate") {
-        let Some(model) = manifest.inputs.get("model").and_then(|inputs| inputs.first()) else { continue };
-        let entry = chosen.entry(model.from.to_string()).or_insert(manifest);
-        if !own(entry, &model.from) && own(manifest, &model.from) {
-            *entry = manifest;
-        }
-    }
-    chosen
-}
-
-fn behaviour(store: &Store, evaluation: &Manifest) -> Result<Behaviour, Failure> {
-    let bytes = |role: &str| -> Result<_, Failure> { Ok(store.map(&evaluation.output(role)?.object)?) };
-    let about =
-        |error: tables::Error| Failure::Input(format!("evaluate {}: {error}", evaluation.key.short()));
-    let metric = evaluation.facts.get("metric").and_then(serde_json::Value::as_str);
-    let metric = match metric.map(|name| Metric::named(name).ok_or(name)).transpose() {
-        Ok(metric) => metric.unwrap_or_default(),
-        Err(name) => {
-            let key = evaluation.key.short();
-            return Err(Failure::Input(format!("evaluate {key} is scored by `{name}`, which is no metric")));
-        }
-    };
-    let behaviour = Behaviour::new(
-        crate::rows::ScoreRow::read(&bytes("scores")?).map_err(about)?,
-        crate::rows::EffectRow::read(&bytes("effects")?).map_err(about)?,
-        crate::rows::PredictionRow::read(&bytes("predictions")?).map_err(about)?,
-    )?;
-    Ok(Behaviour { metric, ..behaviour })
-}
-
 /// The soups that were evaluated, each with its scores.
 fn soups(
     store: &Store,
     manifests: &Manifests,
-    evaluations: &BTreeMap<String, &Manifest>,
+    evaluations: &Evaluations<'_>,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<Soup>, Failure> {
     let mut soups = Vec::new();
     for manifest in manifests.values().filter(|manifest| manifest.stage == "soup") {
-        let Some(evaluation) = evaluations.get(&manifest.key.to_string()) else { continue };
+        let key = manifest.key.to_string();
+        let Some(scores) = evaluations.scores(store, &key, warnings)? else { continue };
         let offered: &[Input] = manifest.inputs.get("model").map_or(&[], Vec::as_slice);
         let members = MemberRow::read(&store.map(&manifest.output("members")?.object)?)?;
         let method = manifest.parameters.get("method").and_then(serde_json::Value::as_str).unwrap_or("soup");
         soups.push(Soup {
-            key: manifest.key.to_string(),
+            key,
             method: method.to_owned(),
             members: offered.iter().map(|input| input.from.to_string()).collect(),
             kept: members.iter().filter(|member| member.kept).count() as u64,
-            scores: crate::rows::ScoreRow::read(&store.map(&evaluation.output("scores")?.object)?)?,
+            scores,
         });
     }
     Ok(soups)
