@@ -8,7 +8,7 @@ use measures::estimands::{Figure, logit_spread};
 use super::design::{Observation, Of};
 use crate::observed::Observed;
 use crate::rows::RunScore;
-use crate::study::primary_ood;
+use crate::study::{LINEAR, primary_ood};
 
 /// Arm, pretraining seed, step.
 pub(super) type Place<'a> = (&'a str, u64, u64);
@@ -100,7 +100,7 @@ pub(super) fn groups(observed: &Observed) -> Groups<'_> {
         group.examples = run.n as f64;
         group.held_out_loss = run.held_out_loss;
     }
-    for row in observed.pairs.iter().filter(|row| row.split == ood) {
+    for row in observed.pairs.iter().filter(|row| row.split == ood && row.path == LINEAR) {
         let (Some(a), Some(b), Some(consistency)) = (row.accuracy_a, row.accuracy_b, row.consistency) else {
             continue;
         };
@@ -120,16 +120,18 @@ pub(super) fn whole<'a>(observed: &'a Observed, split: &'a str) -> impl Iterator
 pub(crate) fn observations(observed: &Observed) -> Vec<Observation> {
     let mut found = Vec::new();
     for ((arm, pretraining_seed, step), group) in groups(observed) {
-        let figures =
-            [("ood_shared", group.ratio(Rated::shared)), ("ood_logit_spread", group.logit_spread())];
-        for (measure, figure) in figures {
+        let figures = [
+            ("ood_shared", group.ratio(Rated::shared), group.runs.len()),
+            ("ood_logit_spread", group.logit_spread(), group.right.len()),
+        ];
+        for (measure, figure, runs) in figures {
             found.extend(figure.map(|figure| Observation {
                 arm: arm.to_owned(),
                 measure: measure.to_owned(),
                 step,
                 pretraining_seed,
                 held_out_loss: group.held_out_loss,
-                of: Of::All,
+                of: Of::All(runs as u64),
                 value: figure.value,
             }));
         }
