@@ -43,7 +43,10 @@ RESULTS := $(LADDERS:%=ladder/%) $(RUNS:%=run/%) $(GROUPS:%=lines/%) $(SOUPS:%=s
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 .SECONDARY:
-.PHONY: study
+.PHONY: study print-study
+
+# What a study's other targets (smoke, quick) end in.
+GOAL ?= study
 
 ifeq ($(MAKELEVEL)$(filter -j% --jobserver%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(JOBS)
@@ -122,3 +125,11 @@ $(RUNS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluat
 
 $(REFS)/report.json: $(BIN)/samebasin-report $(RECIPES) $(RESULTS:%=$(REFS)/%.json)
 	@$< --store $(STORE) --ref $(STUDY)/report --out $(OUT) $(REPORT) --input $(RESULTS:%=$(STUDY)/%)
+
+# The same study for another engine, as JSON: pipelines/study.smk reads it. Where a flag has the ladder's seed ($*), `{seed}` stands.
+EXPORTED := $(sort STUDY STORE OUT BIN $(filter FLAGS.% TASK.% PREPARE.% LADDER CORPUS CORPUS.% DATA DATA.% FETCH GAUGE GROUPS \
+	RUNGS FINETUNING METHODS POINTS LINES SOUP COMPUTE REPORT,$(.VARIABLES)))
+quoted = "$(subst ",\",$(subst \,\\,$(strip $1)))"
+
+print-study: ; @$(MAKE) --silent --no-print-directory 'print-study/{seed}'
+print-study/%: ; $(info {"": ""$(foreach v,$(EXPORTED),$(comma) $(call quoted,$v): $(call quoted,$($v)))})@:
