@@ -11,6 +11,7 @@
 //! | `coarser_labels` | a model is scored on a split that knows fewer labels than it |
 //! | `ratings` | labels that are numbers are scored by their correlation |
 //! | `bad_input` | every way an input can lie has its own message and exit code |
+//! | `docs` | links lead somewhere, and the page of flags is what the programs say |
 //! | `decoders` | causal language models become classifiers and reward models |
 //! | `fetch` | a hub that fails in every way costs nothing, and ladders that lie are refused |
 //! | `lora` | a low-rank adaptation is a merged model, with the adapter beside it |
@@ -33,6 +34,7 @@ mod coarser_labels;
 mod command_line;
 mod decoders;
 mod devices;
+mod docs;
 mod fetch;
 mod glyphs;
 mod kills;
