@@ -9,7 +9,7 @@ use serde_json::json;
 use tables::Schema;
 
 use super::{at, place};
-use crate::stage::{Failure, Flags};
+use crate::stage::{Failure, Flags, say};
 
 /// Writes `out/report.html` and the estimates `out/tables/*.parquet` from the tables in `folder`, which are copied beside
 /// them unless that is where they lie.
@@ -39,14 +39,14 @@ pub(super) fn report(folder: &Path, out: &Path, plan: Plan, flags: &Flags) -> Re
     }
     let page = out.join("report.html");
     place(&page, study.page(&Edition { key: None, tables: &known })?.as_bytes())?;
-    eprintln!("{}", study.terminal().trim_end());
+    say(study.terminal().trim_end());
     let mut stdout = std::io::stdout().lock();
     if flags.json {
         let answer = study.answer();
         let said = json!({ "report": page, "answer": answer.headline, "sentences": answer.sentences });
-        writeln!(stdout, "{said:#}")?;
+        writeln!(stdout, "{said:#}").map_err(Failure::printing)?;
     } else {
-        writeln!(stdout, "{}", page.display())?;
+        writeln!(stdout, "{}", page.display()).map_err(Failure::printing)?;
     }
     Ok(())
 }
@@ -72,7 +72,11 @@ fn files(folder: &Path, table: &Schema) -> Result<Vec<PathBuf>, Failure> {
 
 /// Copies files to where the page links to.
 fn copy(folder: &Path, files: &[PathBuf], beside: &Path) -> Result<(), Failure> {
-    if std::fs::canonicalize(folder)? == std::fs::canonicalize(beside)? {
+    let absolute = |path: &Path| {
+        std::fs::canonicalize(path)
+            .map_err(|source| Failure::Io { what: format!("cannot read {}", path.display()), source })
+    };
+    if absolute(folder)? == absolute(beside)? {
         return Ok(());
     }
     for file in files {

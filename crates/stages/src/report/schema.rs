@@ -44,7 +44,7 @@ object ids are hexadecimal digits. This page is printed by `samebasin report --s
 /// [`Failure::Io`] if stdout cannot be written.
 pub(super) fn print(as_json: bool) -> Result<(), Failure> {
     let text = if as_json { format!("{:#}\n", of_all()) } else { page() };
-    std::io::stdout().lock().write_all(text.as_bytes())?;
+    std::io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::printing)?;
     Ok(())
 }
 
