@@ -3,6 +3,13 @@
 //! Three steps, each a module: [`rows`] holds the tables that describe a study, `summarise` turns them into estimates
 //! with intervals, `html` and `terminal` say what those mean in the words of `words`.
 //!
+//! ```
+//! // Every table documents itself: these sentences travel in the files, too.
+//! let pairs = report::rows::PairSplit::TABLE;
+//! assert_eq!(pairs.name, "pairs");
+//! assert!(pairs.fields.iter().any(|field| field.name == "agreement" && field.doc.contains("same label")));
+//! ```
+//!
 //! **Nothing here knows a store, a model or a task**: a study is the tables of [`rows`], whoever wrote them. Nothing
 //! else names Polars.
 
@@ -20,7 +27,6 @@ mod synthetic;
 
 pub use error::Error;
 pub use html::Edition;
-pub use html::figures::SOUP_METHODS;
 pub use observed::Observed;
 pub use study::{DEFAULT_ARM, LINEAR, Plan, Study};
 pub use words::answer::Answer;

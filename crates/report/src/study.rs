@@ -9,7 +9,7 @@ use crate::html::{self, Edition};
 use crate::observed::{Observed, bytes};
 use crate::rows::{MeasureCell, RunScore, SelectionGain, Summary};
 use crate::summarise::evidence::{self, Reading, Split};
-use crate::summarise::{self, frames, group, selection};
+use crate::summarise::{self, frames, group, measure, selection};
 use crate::words::answer::{Answer, answer};
 use crate::{Error, terminal};
 
@@ -151,6 +151,7 @@ impl Study {
         step: Option<u64>,
         measure: &str,
     ) -> Option<&Summary> {
+        assert!(measure::is_known(measure), "no measure is called `{measure}`");
         let wanted = |row: &&Summary| {
             row.arm == arm
                 && row.kind == kind
@@ -162,6 +163,7 @@ impl Study {
 
     /// A measure at each rung of an arm, in order of the steps.
     pub(crate) fn rungs_of(&self, arm: &str, measure: &str) -> Vec<&Summary> {
+        assert!(measure::is_known(measure), "no measure is called `{measure}`");
         let wanted = |row: &&Summary| row.arm == arm && row.kind == "rung" && row.measure == measure;
         let mut rungs: Vec<&Summary> = self.summary.iter().filter(wanted).collect();
         rungs.sort_by_key(|row| row.step);
@@ -175,6 +177,11 @@ impl Study {
         measure: &'a str,
     ) -> impl Iterator<Item = &'a MeasureCell> + 'a {
         self.cells.iter().filter(move |cell| cell.arm == arm && cell.measure == measure)
+    }
+
+    /// Whether there are early and late rungs to compare.
+    pub(crate) fn has_split(&self) -> bool {
+        self.late_from < u64::MAX
     }
 
     /// Steps of the rungs that were fine-tuned from in an arm.

@@ -39,6 +39,7 @@ struct Term {
     primary: bool,
     reading: &'static str,
     meaning: &'static str,
+    source: &'static str,
 }
 
 #[derive(Serialize)]
@@ -169,6 +170,7 @@ fn terms() -> Vec<Term> {
             Sign::Neither => "",
         },
         meaning: measure.meaning,
+        source: measure.source,
     };
     MEASURES.iter().map(term).collect()
 }
@@ -190,7 +192,7 @@ fn link(schema: &'static Schema) -> TableLink {
 /// The command that makes this report again from the same inputs. One rung is neither early nor late.
 fn command(study: &Study, edition: &Edition<'_>) -> String {
     let mut command = "samebasin report --out FOLDER".to_owned();
-    if study.late_from < u64::MAX {
+    if study.has_split() {
         command += &format!(" --early-until {} --late-from {}", study.early_until, study.late_from);
     }
     command + if edition.key.is_some() { " --input …" } else { " --tables FOLDER/tables" }

@@ -67,7 +67,9 @@ fn falls(design: &Design, rungs: &[Rung]) -> BTreeMap<u64, Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::super::design::{Observation, Of};
-    use super::super::measure::{self, Level};
+    use measures::estimate::Statistic;
+
+    use super::super::measure;
     use super::*;
 
     /// Pretraining seeds with losses 4, 3, 2 and these agreements, each a little better than the one before.
@@ -92,12 +94,12 @@ mod tests {
                 }
             }
         }
-        Design::new(Level::Pair, observations.iter())
+        Design::new(Statistic::PairMean, observations.iter())
     }
 
     #[test]
     fn the_path_matters_most_where_agreement_dips() {
-        let measure = measure::find("ood_agreement").unwrap();
+        let measure = measure::named("ood_agreement");
         let rows = rows(&measure, &design([0.8, 0.7, 0.9], 3, None), Interval::SeedT);
         let kinds: Vec<&str> = rows.iter().map(|row| row.kind.as_str()).collect();
         assert_eq!(kinds, ["trend", "hump"]);
@@ -109,7 +111,7 @@ mod tests {
 
     #[test]
     fn one_pretraining_seed_has_no_hump_and_one_loss_no_trend() {
-        let measure = measure::find("ood_agreement").unwrap();
+        let measure = measure::named("ood_agreement");
         assert!(rows(&measure, &design([0.8, 0.7, 0.9], 1, Some(2.0)), Interval::SeedT).is_empty());
     }
 }

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use measures::estimate::{Cell, Ladder, Statistic};
 
-use super::measure::Level;
-
 /// One value of one measure: of a run, of a pair of runs, or of all runs of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Observation {
@@ -63,7 +61,7 @@ pub(crate) struct Design {
 
 impl Design {
     /// The observations of one measure; those that are not finite are left out.
-    pub(crate) fn new<'a>(level: Level, observations: impl Iterator<Item = &'a Observation>) -> Self {
+    pub(crate) fn new<'a>(statistic: Statistic, observations: impl Iterator<Item = &'a Observation>) -> Self {
         let mut seeds: BTreeMap<u64, BTreeMap<Rung, Observed>> = BTreeMap::new();
         for observation in observations.filter(|observation| observation.value.is_finite()) {
             let rungs = seeds.entry(observation.pretraining_seed).or_default();
@@ -79,11 +77,6 @@ impl Design {
             }
         }
         let rungs: BTreeSet<Rung> = seeds.values().flat_map(|rungs| rungs.keys().cloned()).collect();
-        let statistic = match level {
-            Level::Run | Level::Group => Statistic::Mean,
-            Level::Spread => Statistic::Sd,
-            Level::Pair => Statistic::PairMean,
-        };
         Self { statistic, seeds, rungs: rungs.into_iter().collect() }
     }
 
@@ -141,15 +134,15 @@ mod tests {
         let rung = ("default".to_owned(), 10);
         let runs =
             [observation(Of::Run(0), 1.0), observation(Of::Run(1), 3.0), observation(Of::Run(2), f64::NAN)];
-        let mean = Design::new(Level::Run, runs.iter());
+        let mean = Design::new(Statistic::Mean, runs.iter());
         assert_eq!(mean.value(7, &rung), Some(2.0));
         assert_eq!(mean.seeds[&7][&rung].n_finetuning(), 2);
-        assert_eq!(Design::new(Level::Spread, runs.iter()).value(7, &rung), Some(2.0_f64.sqrt()));
-        assert_eq!(Design::new(Level::Spread, runs[..1].iter()).value(7, &rung), None);
+        assert_eq!(Design::new(Statistic::Sd, runs.iter()).value(7, &rung), Some(2.0_f64.sqrt()));
+        assert_eq!(Design::new(Statistic::Sd, runs[..1].iter()).value(7, &rung), None);
         let pairs = [observation(Of::Pair(0, 1), 0.5), observation(Of::Pair(2, 1), 1.0)];
-        assert_eq!(Design::new(Level::Pair, pairs.iter()).value(7, &rung), Some(0.75));
+        assert_eq!(Design::new(Statistic::PairMean, pairs.iter()).value(7, &rung), Some(0.75));
         assert_eq!(mean.value(8, &rung), None);
-        let soup = Design::new(Level::Group, [observation(Of::All(6), 0.1)].iter());
+        let soup = Design::new(Statistic::Mean, [observation(Of::All(6), 0.1)].iter());
         assert_eq!((soup.value(7, &rung), soup.seeds[&7][&rung].n_finetuning()), (Some(0.1), 6));
     }
 }

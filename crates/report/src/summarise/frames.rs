@@ -10,7 +10,7 @@ use polars::prelude::{BooleanChunked, ChunkCompareEq, DataFrame, ParquetReader, 
 use tables::Schema;
 
 use super::design::{Observation, Of};
-use super::measure::EFFECT;
+use super::measure::{EFFECT, MEASURES, Measure, Read, Split};
 use crate::rows::{InterventionEffect, PairSplit, RunScore, SoupScore};
 use crate::study::{LINEAR, primary_ood};
 
@@ -25,103 +25,100 @@ pub(crate) fn observations(tables: &BTreeMap<&'static str, Vec<u8>>) -> PolarsRe
     let units = units(&runs, &pairs)?;
     let splits: BTreeSet<String> = runs.texts("split")?.into_iter().chain(pairs.texts("split")?).collect();
     let ood = primary_ood(splits.iter().map(String::as_str)).unwrap_or_default().to_owned();
+    let tables = Frames {
+        soups: frame(SoupScore::TABLE)?.only("split", &ood)?,
+        effects: frame(InterventionEffect::TABLE)?,
+        runs: runs.only("case", "")?,
+        pairs,
+        units,
+        ood,
+    };
     let mut found = Vec::new();
-    of_runs(&runs, &units, &ood, &mut found)?;
-    of_pairs(&pairs, &units, &ood, &mut found)?;
-    of_soups(&frame(SoupScore::TABLE)?, &ood, &mut found)?;
-    of_interventions(&frame(InterventionEffect::TABLE)?, &units, &mut found)?;
+    for measure in MEASURES {
+        found.extend(tables.observed(measure)?);
+    }
+    for name in tables.effects.texts("intervention")?.into_iter().collect::<BTreeSet<String>>() {
+        found.extend(tables.effect(&name)?);
+    }
     Ok(found)
 }
 
-fn of_runs(
-    runs: &Frame,
-    units: &BTreeMap<String, u64>,
-    ood: &str,
-    found: &mut Vec<Observation>,
-) -> PolarsResult<()> {
-    let whole = runs.only("case", "")?;
-    for (split, measures) in [("id", &["id_accuracy"][..]), (ood, &["ood_accuracy", "ood_accuracy_sd"])] {
-        let frame = whole.only("split", split)?;
-        let of: Vec<Of> = frame.texts("run")?.iter().map(|run| Of::Run(units[run])).collect();
-        for measure in measures {
-            frame.observe(measure, "accuracy", &of, found)?;
-        }
-    }
-    Ok(())
+/// The tables that measures are read from.
+struct Frames {
+    /// Scores of whole splits.
+    runs: Frame,
+    /// Pairs on straight lines.
+    pairs: Frame,
+    /// Scores of soups on the out-of-distribution split.
+    soups: Frame,
+    effects: Frame,
+    /// Numbers of the runs, by key.
+    units: BTreeMap<String, u64>,
+    /// The out-of-distribution split; empty if there is none.
+    ood: String,
 }
 
-fn of_pairs(
-    pairs: &Frame,
-    units: &BTreeMap<String, u64>,
-    ood: &str,
-    found: &mut Vec<Observation>,
-) -> PolarsResult<()> {
-    const OOD: [(&str, &str); 6] = [
-        ("ood_path_variance", "path_variance"),
-        ("ood_agreement", "agreement"),
-        ("ood_chance_corrected", "chance_corrected_agreement"),
-        ("ood_jensen_shannon", "jensen_shannon"),
-        ("ood_error_barrier", "error_barrier"),
-        ("ood_expected_error_barrier", "expected_error_barrier"),
-    ];
-    const ID: [(&str, &str); 2] = [("id_barrier", "barrier"), ("id_convexity_gap", "convexity_gap")];
-    // The same on every row of a pair: one split stands for all.
-    const ONCE: [(&str, &str); 3] = [
-        ("weight_distance", "weight_distance"),
-        ("profile_distance", "profile_distance"),
-        ("counterfactual_agreement", "counterfactual_agreement"),
-    ];
-    let splits: BTreeSet<String> = pairs.texts("split")?.into_iter().collect();
-    let once = if splits.contains(ood) { ood } else { splits.first().map_or("", String::as_str) };
-    for (split, measures) in [(ood, &OOD[..]), ("id", &ID), (once, &ONCE)] {
-        let frame = pairs.only("split", split)?;
-        let ends = frame.texts("run_a")?.into_iter().zip(frame.texts("run_b")?);
-        let of: Vec<Of> = ends.map(|(a, b)| Of::Pair(units[&a], units[&b])).collect();
-        for (measure, column) in measures {
-            frame.observe(measure, column, &of, found)?;
+impl Frames {
+    /// The observations of a measure that stands in a column.
+    fn observed(&self, measure: &Measure) -> PolarsResult<Vec<Observation>> {
+        match measure.read {
+            Read::Runs(split, column) | Read::Spread(split, column) => {
+                let frame = self.runs.only("split", &self.split(split)?)?;
+                let of = self.of_runs(&frame)?;
+                frame.observe(&measure.id, column, &of)
+            }
+            Read::Pairs(split, column) => {
+                let frame = self.pairs.only("split", &self.split(split)?)?;
+                let ends = frame.texts("run_a")?.into_iter().zip(frame.texts("run_b")?);
+                let of: Vec<Of> = ends.map(|(a, b)| Of::Pair(self.units[&a], self.units[&b])).collect();
+                frame.observe(&measure.id, column, &of)
+            }
+            Read::Soups(method, column) => {
+                let frame = self.soups.only("method", method)?;
+                let of: Vec<Of> = frame.integers("offered")?.into_iter().map(Of::All).collect();
+                Ok(averaged(frame.observe(&measure.id, column, &of)?))
+            }
+            // These stand in no column, or have names of their own.
+            Read::Group(_) | Read::Matched | Read::Effects => Ok(Vec::new()),
         }
     }
-    Ok(())
+
+    fn effect(&self, intervention: &str) -> PolarsResult<Vec<Observation>> {
+        let frame = self.effects.only("intervention", intervention)?;
+        let of = self.of_runs(&frame)?;
+        frame.observe(&format!("{EFFECT}{intervention}"), "effect", &of)
+    }
+
+    fn of_runs(&self, frame: &Frame) -> PolarsResult<Vec<Of>> {
+        Ok(frame.texts("run")?.iter().map(|run| Of::Run(self.units[run])).collect())
+    }
+
+    /// The name of a split; for what is the same on all of them, one that stands for all.
+    fn split(&self, split: Split) -> PolarsResult<String> {
+        Ok(match split {
+            Split::Id => "id".to_owned(),
+            Split::Ood => self.ood.clone(),
+            Split::Any => {
+                let splits: BTreeSet<String> = self.pairs.texts("split")?.into_iter().collect();
+                let first = || splits.first().cloned().unwrap_or_default();
+                splits.get(&self.ood).cloned().unwrap_or_else(first)
+            }
+        })
+    }
 }
 
-fn of_soups(soups: &Frame, ood: &str, found: &mut Vec<Observation>) -> PolarsResult<()> {
-    let soups = soups.only("split", ood)?;
-    for (method, measure, column) in [
-        ("uniform", "uniform_gain_mean", "gain_over_mean"),
-        ("uniform", "uniform_gain_best", "gain_over_best"),
-        ("greedy", "greedy_gain_mean", "gain_over_mean"),
-        ("probability ensemble", "ensemble_gain_mean", "gain_over_mean"),
-    ] {
-        let frame = soups.only("method", method)?;
-        let mut observed = Vec::new();
-        let of: Vec<Of> = frame.integers("offered")?.into_iter().map(Of::All).collect();
-        frame.observe(measure, column, &of, &mut observed)?;
-        // Several soups of one method in one cell, of other members or rules, are averaged.
-        observed.sort_by(|a, b| cell(a).cmp(&cell(b)));
-        for alike in observed.chunk_by(|a, b| cell(a) == cell(b)) {
-            let mean = alike.iter().map(|observation| observation.value).sum::<f64>() / alike.len() as f64;
-            found.push(Observation { value: mean, ..alike[0].clone() });
-        }
-    }
-    Ok(())
+/// Several soups of one method in one cell, of other members or rules, are averaged.
+fn averaged(mut observed: Vec<Observation>) -> Vec<Observation> {
+    observed.sort_by(|a, b| cell(a).cmp(&cell(b)));
+    let mean = |alike: &[Observation]| {
+        let sum: f64 = alike.iter().map(|observation| observation.value).sum();
+        Observation { value: sum / alike.len() as f64, ..alike[0].clone() }
+    };
+    observed.chunk_by(|a, b| cell(a) == cell(b)).map(mean).collect()
 }
 
 fn cell(observation: &Observation) -> (&str, u64, u64) {
     (&observation.arm, observation.step, observation.pretraining_seed)
-}
-
-fn of_interventions(
-    effects: &Frame,
-    units: &BTreeMap<String, u64>,
-    found: &mut Vec<Observation>,
-) -> PolarsResult<()> {
-    let names: BTreeSet<String> = effects.texts("intervention")?.into_iter().collect();
-    for name in names {
-        let frame = effects.only("intervention", &name)?;
-        let of: Vec<Of> = frame.texts("run")?.iter().map(|run| Of::Run(units[run])).collect();
-        frame.observe(&format!("{EFFECT}{name}"), "effect", &of, found)?;
-    }
-    Ok(())
 }
 
 /// A number for each fine-tuning run, by its key: the same for runs of the same seeds at other rungs and arms, and
@@ -186,16 +183,11 @@ impl Frame {
     }
 
     /// An observation of `measure` for each row that has a value.
-    fn observe(
-        &self,
-        measure: &str,
-        column: &str,
-        of: &[Of],
-        found: &mut Vec<Observation>,
-    ) -> PolarsResult<()> {
+    fn observe(&self, measure: &str, column: &str, of: &[Of]) -> PolarsResult<Vec<Observation>> {
         let (arms, steps, seeds) =
             (self.texts("arm")?, self.integers("step")?, self.integers("pretraining_seed")?);
         let losses = self.floats("held_out_loss")?;
+        let mut found = Vec::new();
         for (i, value) in self.floats(column)?.into_iter().enumerate() {
             let Some(value) = value else { continue };
             found.push(Observation {
@@ -208,6 +200,6 @@ impl Frame {
                 value,
             });
         }
-        Ok(())
+        Ok(found)
     }
 }

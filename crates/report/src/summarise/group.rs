@@ -6,6 +6,7 @@ use measures::estimands::latent::Rates;
 use measures::estimands::{Figure, logit_spread};
 
 use super::design::{Observation, Of};
+use super::measure::{MEASURES, Read};
 use crate::observed::Observed;
 use crate::rows::RunScore;
 use crate::study::{LINEAR, primary_ood};
@@ -17,7 +18,7 @@ pub(super) type Place<'a> = (&'a str, u64, u64);
 pub(super) type Groups<'a> = BTreeMap<Place<'a>, Group<'a>>;
 
 /// A pair of runs with its accuracies; runs are numbered within their group.
-pub(super) struct Rated {
+pub(crate) struct Rated {
     pub(super) runs: (usize, usize),
     pub(super) accuracies: [f64; 2],
     /// Share of examples on which both are right or both are wrong.
@@ -45,7 +46,7 @@ impl Rated {
 
 /// The runs of one checkpoint in one arm.
 #[derive(Default)]
-pub(super) struct Group<'a> {
+pub(crate) struct Group<'a> {
     pub(super) pairs: Vec<Rated>,
     /// Keys of the runs, in order of their numbers.
     pub(super) runs: Vec<&'a str>,
@@ -69,6 +70,11 @@ impl<'a> Group<'a> {
     /// Spread of the runs' accuracies on the logit scale.
     pub(super) fn logit_spread(&self) -> Option<Figure> {
         logit_spread::logit_spread(&self.right, self.examples)
+    }
+
+    /// Runs that were evaluated.
+    pub(super) fn n_evaluated(&self) -> usize {
+        self.right.len()
     }
 
     /// How often the runs of each pair are right.
@@ -120,14 +126,12 @@ pub(super) fn whole<'a>(observed: &'a Observed, split: &'a str) -> impl Iterator
 pub(crate) fn observations(observed: &Observed) -> Vec<Observation> {
     let mut found = Vec::new();
     for ((arm, pretraining_seed, step), group) in groups(observed) {
-        let figures = [
-            ("ood_shared", group.ratio(Rated::shared), group.runs.len()),
-            ("ood_logit_spread", group.logit_spread(), group.right.len()),
-        ];
-        for (measure, figure, runs) in figures {
+        for measure in MEASURES {
+            let Read::Group(figure) = measure.read else { continue };
+            let (figure, runs) = figure(&group);
             found.extend(figure.map(|figure| Observation {
                 arm: arm.to_owned(),
-                measure: measure.to_owned(),
+                measure: measure.id.to_string(),
                 step,
                 pretraining_seed,
                 held_out_loss: group.held_out_loss,

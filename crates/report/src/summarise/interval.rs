@@ -46,8 +46,9 @@ pub(crate) fn estimate(
     }
     let options = Options::default().with(interval);
     let found = of_course(&ladder, design.statistic, &numbers, &course, &options).ok().map(|found| {
-        match (subject.kind, measure.bounds()) {
-            ("rung" | "early" | "late", Some((low, high))) => found.clamped(low, high),
+        let (low, high) = measure.range;
+        match subject.kind {
+            "rung" | "early" | "late" => found.clamped(low, high),
             _ => found,
         }
     });

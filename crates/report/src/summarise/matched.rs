@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use measures::estimate::Interval;
+use measures::estimate::{Interval, Statistic};
 use measures::matching::{Unit, matched};
 
 use super::contrast::{Contrast, Subject};
 use super::design::{Design, Observation, Of};
 use super::interval;
-use super::measure::{self, Level, Measure, Sign};
+use super::measure::{self, Measure, Read, Sign};
 use crate::rows::Summary;
 use crate::study::DEFAULT_ARM;
 
@@ -47,7 +47,7 @@ pub(crate) fn contrasts(
     let mut summary = Vec::new();
     let mut shares = BTreeMap::new();
     for measure in measure::MEASURES {
-        if measure.level != Level::Pair || measure.sign == Sign::Neither {
+        if !matches!(measure.read, Read::Pairs(..)) || measure.sign == Sign::Neither {
             continue;
         }
         let mut differences = Vec::new();
@@ -63,10 +63,8 @@ pub(crate) fn contrasts(
         }
         summary.extend(over_seeds(measure, KIND, &differences, interval));
     }
-    if let Some(share) = measure::find(SHARE) {
-        let shares: Vec<Figure> = shares.into_iter().collect();
-        summary.extend(over_seeds(&share, "late", &shares, interval));
-    }
+    let shares: Vec<Figure> = shares.into_iter().collect();
+    summary.extend(over_seeds(&measure::named(SHARE), "late", &shares, interval));
     summary
 }
 
@@ -130,7 +128,7 @@ fn over_seeds(
             value,
         })
         .collect();
-    let design = Design::new(Level::Group, observations.iter());
+    let design = Design::new(Statistic::Mean, observations.iter());
     let subject = Subject { arm: DEFAULT_ARM.into(), kind, step: None, rungs: vec![(DEFAULT_ARM.into(), 0)] };
     let contrast = Contrast { subject, weights: vec![1.0] };
     interval::estimate(measure, &design, &contrast, interval)

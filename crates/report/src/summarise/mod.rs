@@ -39,8 +39,8 @@ pub(crate) fn summarise(
     }
     let (mut cells, mut summary) = (Vec::new(), Vec::new());
     for ((_, id), observations) in by_measure {
-        let Some(measure) = measure::find(id) else { continue };
-        let design = Design::new(measure.level, observations.into_iter());
+        let measure = measure::named(id);
+        let design = Design::new(measure.read.statistic(), observations.into_iter());
         cells.extend(cells_of(&measure, &design));
         for contrast in contrast::contrasts(&design, early_until, late_from) {
             summary.extend(interval::estimate(&measure, &design, &contrast, interval));

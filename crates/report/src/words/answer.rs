@@ -173,7 +173,7 @@ fn other_scales(study: &Study) -> String {
                 Points::More => "the path matters more",
                 Points::Neither => "inconclusive",
             };
-            Some(format!("{} {} ({reading})", measure::find(id)?.label, change(&contrast?)))
+            Some(format!("{} {} ({reading})", measure::named(id).label, change(&contrast?)))
         })
         .collect();
     let mut parts = Vec::new();

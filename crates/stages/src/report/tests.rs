@@ -514,10 +514,3 @@ fn an_evaluation_of_a_model_that_is_gone_is_refused() {
         "{message}"
     );
 }
-
-#[test]
-fn every_soup_has_a_look_of_its_own() {
-    for method in weights::methods::METHODS {
-        assert!(::report::SOUP_METHODS.contains(&method.name), "{} has no colour on the page", method.name);
-    }
-}

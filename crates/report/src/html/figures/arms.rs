@@ -40,7 +40,7 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
 }
 
 fn panel(study: &Study, id: &str) -> Option<String> {
-    let measure = measure::find(id)?;
+    let measure = measure::named(id);
     let others: Vec<u64> =
         study.arms.iter().filter(|arm| *arm != DEFAULT_ARM).flat_map(|arm| study.steps(arm)).collect();
     let steps: Vec<u64> = study.steps(DEFAULT_ARM).into_iter().filter(|step| others.contains(step)).collect();

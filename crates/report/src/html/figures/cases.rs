@@ -152,6 +152,33 @@ fn finding(study: &Study) -> String {
     }
 }
 
+/// Where the dots of a panel stand from left to right: a slot for each rung, and in it a place for each pretraining seed.
+struct Slots {
+    steps: Vec<u64>,
+    seeds: Vec<u64>,
+    left: f64,
+    width: f64,
+}
+
+impl Slots {
+    fn new(study: &Study, (left, right): (f64, f64)) -> Self {
+        let steps = study.steps(DEFAULT_ARM);
+        let width = (right - left) / steps.len().max(1) as f64;
+        Self { steps, seeds: study.pretraining_seeds(), left, width }
+    }
+
+    fn centre(&self, step: u64) -> f64 {
+        let place = self.steps.iter().position(|&known| known == step).unwrap_or(0);
+        self.left + self.width * (place as f64 + 0.5)
+    }
+
+    fn at(&self, step: u64, seed: u64) -> f64 {
+        let place = self.seeds.iter().position(|&known| known == seed).unwrap_or(0);
+        let gap = (self.width * 0.7 / self.seeds.len().max(1) as f64).min(11.0);
+        self.centre(step) + (place as f64 - (self.seeds.len() as f64 - 1.0) / 2.0) * gap
+    }
+}
+
 fn panel(study: &Study, runs: &[&RunScore], split: &str, case: &str, domain: (f64, f64)) -> String {
     let title = if case.is_empty() { split.to_owned() } else { format!("{split}: {case}") };
     let here: Vec<&&RunScore> = runs.iter().filter(|run| run.split == split && run.case == case).collect();
@@ -164,19 +191,7 @@ fn panel(study: &Study, runs: &[&RunScore], split: &str, case: &str, domain: (f6
     let mut panel = Panel::new(SIZE, MARGIN, &title, &size);
     let y = panel.y_scale(domain, 4);
     panel.y_axis(&y, 4);
-    let steps = study.steps(DEFAULT_ARM);
-    let seeds = study.pretraining_seeds();
-    let (left, right) = panel.area.across();
-    let slot = (right - left) / steps.len().max(1) as f64;
-    let centre = |step: u64| {
-        let place = steps.iter().position(|&known| known == step).unwrap_or(0);
-        left + slot * (place as f64 + 0.5)
-    };
-    let dodge = |seed: u64| {
-        let place = seeds.iter().position(|&known| known == seed).unwrap_or(0);
-        let gap = (slot * 0.7 / seeds.len().max(1) as f64).min(11.0);
-        (place as f64 - (seeds.len() as f64 - 1.0) / 2.0) * gap
-    };
+    let slots = Slots::new(study, panel.area.across());
     for run in &here {
         let tip = format!(
             "pretraining seed {}, {} steps, fine-tuning seed {}: {}",
@@ -186,16 +201,12 @@ fn panel(study: &Study, runs: &[&RunScore], split: &str, case: &str, domain: (f6
             shown(run.accuracy, 3)
         );
         let class = format!("dot soft {}", seed_class(study, run.pretraining_seed));
-        panel.svg.dot(
-            &class,
-            (centre(run.step) + dodge(run.pretraining_seed), y.at(run.accuracy)),
-            2.3,
-            &tip,
-        );
+        let place = (slots.at(run.step, run.pretraining_seed), y.at(run.accuracy));
+        panel.svg.dot(&class, place, 2.3, &tip);
     }
     let mut described = Vec::new();
-    for &step in &steps {
-        for &seed in &seeds {
+    for &step in &slots.steps {
+        for &seed in &slots.seeds {
             let values: Vec<f64> = here
                 .iter()
                 .filter(|run| run.step == step && run.pretraining_seed == seed)
@@ -205,7 +216,7 @@ fn panel(study: &Study, runs: &[&RunScore], split: &str, case: &str, domain: (f6
                 continue;
             }
             let mean = values.iter().sum::<f64>() / values.len() as f64;
-            let x = centre(step) + dodge(seed);
+            let x = slots.at(step, seed);
             panel.svg.line("bar", (x - 3.6, y.at(mean)), (x + 3.6, y.at(mean)));
             described.push(format!(
                 "{} at {} steps with pretraining seed {seed}",
@@ -214,7 +225,8 @@ fn panel(study: &Study, runs: &[&RunScore], split: &str, case: &str, domain: (f6
             ));
         }
     }
-    let names: Vec<(f64, String)> = steps.iter().map(|&step| (centre(step), steps_short(step))).collect();
+    let name = |&step: &u64| (slots.centre(step), steps_short(step));
+    let names: Vec<(f64, String)> = slots.steps.iter().map(name).collect();
     panel.names_axis(&names, "steps of pretraining");
     panel.finish(&format!("Mean accuracy on {title}: {}", described.join(", ")))
 }

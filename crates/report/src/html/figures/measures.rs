@@ -24,17 +24,22 @@ pub(crate) fn primary(study: &Study) -> Option<Figure> {
         row(study, "By held-out loss: pretraining converges to the right", Against::Loss, wanted),
         row(study, "By steps", Against::Steps, wanted),
     ];
+    let zones = match study.has_split() {
+        true => format!(
+            "; shaded are the early (at most {}) and late (at least {}) rungs that the primary contrast compares",
+            steps_text(study.early_until),
+            steps_text(study.late_from)
+        ),
+        false => String::new(),
+    };
     Some(Figure {
         id: "primary",
         title: "The primary measures along the ladder".into(),
         finding: String::new(),
         caption: format!(
             "{} The loss is that on held-out pretraining text, on a logarithmic axis that falls to the right, with the \
-             steps above. Steps are logarithmic too, with 0 set apart at the left; shaded are the early (at most {}) and late (at least {}) rungs \
-             that the primary contrast compares.",
-            marks(study),
-            steps_text(study.early_until),
-            steps_text(study.late_from)
+             steps above. Steps are logarithmic too, with 0 set apart at the left{zones}.",
+            marks(study)
         ),
         legend: legend(study),
         rows: rows.into_iter().flatten().collect(),
@@ -78,6 +83,17 @@ fn row(study: &Study, title: &str, against: Against, wanted: impl Fn(&Measure) -
     (!panels.is_empty()).then(|| Row { title: title.into(), size: "wide", folded: false, panels })
 }
 
+/// What a panel draws, and where.
+struct Course<'a> {
+    study: &'a Study,
+    measure: &'a Measure,
+    against: Against,
+    rungs: Vec<&'a Summary>,
+    cells: Vec<&'a MeasureCell>,
+    x: Scale,
+    y: Scale,
+}
+
 fn panel(study: &Study, measure: &Measure, against: Against) -> Option<String> {
     let rungs = study.rungs_of(DEFAULT_ARM, &measure.id);
     let cells: Vec<&MeasureCell> = study.cells_of(DEFAULT_ARM, &measure.id).collect();
@@ -85,82 +101,104 @@ fn panel(study: &Study, measure: &Measure, against: Against) -> Option<String> {
         return None;
     }
     let mut panel = Panel::new(SIZE, MARGIN, &measure.label, reading(measure));
-    let values: Vec<f64> = rungs
-        .iter()
-        .flat_map(|row| [Some(row.estimate), row.lower, row.upper])
-        .flatten()
-        .chain(cells.iter().map(|cell| cell.value))
-        .collect();
+    let ends = rungs.iter().flat_map(|row| [Some(row.estimate), row.lower, row.upper]).flatten();
+    let values: Vec<f64> = ends.chain(cells.iter().map(|cell| cell.value)).collect();
     let y = panel.y_scale(roomy(&values), 4);
-    let steps: Vec<u64> = rungs.iter().filter_map(|row| row.step).collect();
-    let x = match against {
-        Against::Loss => {
-            let losses: Vec<f64> = cells
-                .iter()
-                .filter_map(|cell| cell.held_out_loss)
-                .chain(rungs.iter().filter_map(|row| row.held_out_loss))
-                .collect();
-            if losses.is_empty() {
-                return None;
-            }
-            let (left, right) = panel.area.across();
-            Scale::falling(&losses, (left + 8.0, right - 4.0))
-        }
-        Against::Steps => {
-            let steps: Vec<f64> = steps.iter().map(|&step| step as f64).collect();
-            let (left, right) = panel.area.across();
-            Scale::steps(&steps, (left + 10.0, right - 10.0))
-        }
-    };
-    let at = |step: u64, loss: Option<f64>| match against {
-        Against::Loss => loss.map_or(f64::NAN, |loss| x.at(loss)),
-        Against::Steps => x.at(step as f64),
-    };
-    let at_row = |row: &Summary| at(row.step.unwrap_or(0), row.held_out_loss);
+    let x = across(panel.area.across(), against, &rungs, &cells)?;
+    let course = Course { study, measure, against, rungs, cells, x, y };
+    course.axes(&mut panel);
+    course.band(&mut panel);
+    course.dots(&mut panel);
+    course.mean(&mut panel);
+    Some(panel.finish(&described(measure, &course.rungs)))
+}
 
-    if against == Against::Steps {
-        zones(&mut panel, study, &steps, &x);
-    }
-    panel.y_axis(&y, 4);
+/// The scale from left to right; `None` if no loss is known.
+fn across(
+    (left, right): (f64, f64),
+    against: Against,
+    rungs: &[&Summary],
+    cells: &[&MeasureCell],
+) -> Option<Scale> {
     match against {
         Against::Loss => {
-            let named = |row: &&Summary| (at_row(row), steps_short(row.step.unwrap_or(0)));
-            panel.top_axis(
-                &rungs.iter().map(named).filter(|(x, _)| x.is_finite()).collect::<Vec<_>>(),
-                "steps",
-            );
-            panel.x_axis(&x, 4, "held-out loss (nats) →");
+            let losses = cells.iter().filter_map(|cell| cell.held_out_loss);
+            let losses: Vec<f64> = losses.chain(rungs.iter().filter_map(|row| row.held_out_loss)).collect();
+            (!losses.is_empty()).then(|| Scale::falling(&losses, (left + 8.0, right - 4.0)))
         }
-        Against::Steps => panel.step_axis(&x, &steps, "steps of pretraining →"),
+        Against::Steps => {
+            let steps: Vec<f64> = rungs.iter().filter_map(|row| row.step).map(|step| step as f64).collect();
+            Some(Scale::steps(&steps, (left + 10.0, right - 10.0)))
+        }
     }
-    let band: Vec<(f64, f64, f64)> = rungs
-        .iter()
-        .map(|row| (at_row(row), y.at(row.lower.unwrap_or(f64::NAN)), y.at(row.upper.unwrap_or(f64::NAN))))
-        .collect();
-    panel.svg.band("band", &band);
-    let several = study.pretraining_seeds().len() > 1;
-    for cell in cells.iter().filter(|_| several) {
-        let tip = format!(
-            "pretraining seed {}, {} steps: {}",
-            cell.pretraining_seed,
-            steps_text(cell.step),
-            measure.show(cell.value)
-        );
-        let class = format!("dot {}", seed_class(study, cell.pretraining_seed));
-        panel.svg.dot(&class, (at(cell.step, cell.held_out_loss), y.at(cell.value)), 2.6, &tip);
+}
+
+impl Course<'_> {
+    fn at(&self, step: u64, loss: Option<f64>) -> f64 {
+        match self.against {
+            Against::Loss => loss.map_or(f64::NAN, |loss| self.x.at(loss)),
+            Against::Steps => self.x.at(step as f64),
+        }
     }
-    let mean: Vec<(f64, f64)> = rungs.iter().map(|row| (at_row(row), y.at(row.estimate))).collect();
-    panel.svg.curve("mean", &mean);
-    for (row, &point) in rungs.iter().zip(&mean) {
-        let interval = match (row.lower, row.upper) {
-            (Some(lower), Some(upper)) => format!(" [{}, {}]", measure.show(lower), measure.show(upper)),
-            _ => String::new(),
-        };
-        let tip =
-            format!("{} steps: {}{interval}", steps_text(row.step.unwrap_or(0)), measure.show(row.estimate));
-        panel.svg.dot("node", point, 2.2, &tip);
+
+    fn at_row(&self, row: &Summary) -> f64 {
+        self.at(row.step.unwrap_or(0), row.held_out_loss)
     }
-    Some(panel.finish(&described(measure, &rungs)))
+
+    fn axes(&self, panel: &mut Panel) {
+        let steps: Vec<u64> = self.rungs.iter().filter_map(|row| row.step).collect();
+        if self.against == Against::Steps {
+            zones(panel, self.study, &steps, &self.x);
+        }
+        panel.y_axis(&self.y, 4);
+        match self.against {
+            Against::Loss => {
+                let named = |row: &&Summary| (self.at_row(row), steps_short(row.step.unwrap_or(0)));
+                let names: Vec<_> = self.rungs.iter().map(named).filter(|(x, _)| x.is_finite()).collect();
+                panel.top_axis(&names, "steps");
+                panel.x_axis(&self.x, 4, "held-out loss (nats) →");
+            }
+            Against::Steps => panel.step_axis(&self.x, &steps, "steps of pretraining →"),
+        }
+    }
+
+    fn band(&self, panel: &mut Panel) {
+        let end = |end: Option<f64>| self.y.at(end.unwrap_or(f64::NAN));
+        let band: Vec<(f64, f64, f64)> =
+            self.rungs.iter().map(|row| (self.at_row(row), end(row.lower), end(row.upper))).collect();
+        panel.svg.band("band", &band);
+    }
+
+    /// A dot for each pretraining run, where there are several.
+    fn dots(&self, panel: &mut Panel) {
+        let several = self.study.pretraining_seeds().len() > 1;
+        for cell in self.cells.iter().filter(|_| several) {
+            let tip = format!(
+                "pretraining seed {}, {} steps: {}",
+                cell.pretraining_seed,
+                steps_text(cell.step),
+                self.measure.show(cell.value)
+            );
+            let class = format!("dot {}", seed_class(self.study, cell.pretraining_seed));
+            let place = (self.at(cell.step, cell.held_out_loss), self.y.at(cell.value));
+            panel.svg.dot(&class, place, 2.6, &tip);
+        }
+    }
+
+    fn mean(&self, panel: &mut Panel) {
+        let mean: Vec<(f64, f64)> =
+            self.rungs.iter().map(|row| (self.at_row(row), self.y.at(row.estimate))).collect();
+        panel.svg.curve("mean", &mean);
+        for (row, &point) in self.rungs.iter().zip(&mean) {
+            let show = |value| self.measure.show(value);
+            let interval = match (row.lower, row.upper) {
+                (Some(lower), Some(upper)) => format!(" [{}, {}]", show(lower), show(upper)),
+                _ => String::new(),
+            };
+            let steps = steps_text(row.step.unwrap_or(0));
+            panel.svg.dot("node", point, 2.2, &format!("{steps} steps: {}{interval}", show(row.estimate)));
+        }
+    }
 }
 
 /// The early and the late rungs, as faint zones.

@@ -8,8 +8,6 @@ mod measures;
 mod paths;
 mod soups;
 
-pub use soups::SERIES as SOUP_METHODS;
-
 use serde::Serialize;
 
 use crate::study::Study;

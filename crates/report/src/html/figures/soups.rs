@@ -10,45 +10,43 @@ use crate::html::svg::escape;
 use crate::rows::SoupScore;
 use crate::study::{DEFAULT_ARM, Study, primary_ood, steps_text};
 use crate::summarise::measure::shown;
+use crate::words::listed;
 
 const SIZE: (f64, f64) = (300.0, 226.0);
 const MARGIN: Area = Area { left: 42.0, top: 42.0, right: 14.0, bottom: 22.0 };
-/// What is compared, in the order of the style sheet's classes `m0`, `m1` and so on.
-pub const SERIES: [&str; 26] = [
-    "mean run",
-    "best run",
-    "uniform",
-    "greedy",
-    "random-order",
-    "probability ensemble",
-    "logit ensemble",
-    "task-arithmetic",
-    "ties",
-    "dare",
-    "model-stock",
-    "slerp",
-    "beam",
-    "linear",
-    "wise-ft",
-    "nuslerp",
-    "multislerp",
-    "karcher",
-    "dare-ties",
-    "della",
-    "della-linear",
-    "breadcrumbs",
-    "breadcrumbs-ties",
-    "sce",
-    "arcee-fusion",
-    "nearswap",
-];
+/// What has a look of its own wherever it is shown: the style sheet's classes `m0`, `m1` and so on.
+const KNOWN: [&str; 6] =
+    ["mean run", "best run", "uniform", "greedy", "probability ensemble", "logit ensemble"];
+/// Looks that the style sheet has.
+const LOOKS: usize = 26;
+
+/// The looks of a study's methods: other methods than those of [`KNOWN`] take what is left, in order of their names, and
+/// share it where there are more of them than looks.
+struct Looks<'a> {
+    others: BTreeSet<&'a str>,
+}
+
+impl<'a> Looks<'a> {
+    fn of(soups: &[&'a SoupScore]) -> Self {
+        let methods = soups.iter().map(|soup| soup.method.as_str());
+        Self { others: methods.filter(|method| !KNOWN.contains(method)).collect() }
+    }
+
+    /// The class of a method's colour and dashes.
+    fn class(&self, name: &str) -> String {
+        let other = || self.others.iter().position(|known| *known == name).unwrap_or(0);
+        let known = KNOWN.iter().position(|known| *known == name);
+        format!("m{}", known.unwrap_or_else(|| KNOWN.len() + other() % (LOOKS - KNOWN.len())))
+    }
+}
 
 pub(crate) fn figure(study: &Study) -> Option<Figure> {
     let soups: Vec<&SoupScore> = study.soups.iter().filter(|soup| soup.arm == DEFAULT_ARM).collect();
     let ood = primary_ood(soups.iter().map(|soup| soup.split.as_str()));
     let splits: Vec<&str> =
         ood.into_iter().chain(soups.iter().any(|soup| soup.split == "id").then_some("id")).collect();
-    let panels: Vec<String> = splits.iter().filter_map(|split| panel(&soups, split)).collect();
+    let looks = Looks::of(&soups);
+    let panels: Vec<String> = splits.iter().filter_map(|split| panel(&soups, split, &looks)).collect();
     if panels.is_empty() {
         return None;
     }
@@ -56,19 +54,19 @@ pub(crate) fn figure(study: &Study) -> Option<Figure> {
         id: "soups",
         title: "Soups: one model from many".into(),
         finding: finding(study),
-        caption: caption(&soups),
+        caption: caption(&looks),
         legend: Vec::new(),
         rows: vec![Row { title: String::new(), size: "half", folded: false, panels }],
     })
 }
 
-fn caption(soups: &[&SoupScore]) -> String {
-    let merges = soups.iter().any(|soup| SERIES[7..].contains(&soup.method.as_str()));
+fn caption(looks: &Looks<'_>) -> String {
+    let others: Vec<String> = looks.others.iter().map(|method| (*method).to_owned()).collect();
     format!(
         "Accuracy of the average of all weights (uniform), of those that held-out accuracy lets in (greedy){}, and of the \
          averaged predictions (ensembles), with the mean and the best of the single runs. Means over pretraining seeds. The \
          best run is chosen on the split itself: an oracle.",
-        if merges { ", of merges over the checkpoint (dashed colours)" } else { "" }
+        if others.is_empty() { String::new() } else { format!(", of {} (dashed)", listed(&others)) }
     )
 }
 
@@ -91,23 +89,31 @@ fn signed(value: f64) -> String {
     if value > 0.0 { format!("+{text}") } else { text }
 }
 
-fn panel(soups: &[&SoupScore], split: &str) -> Option<String> {
-    let here: Vec<&&SoupScore> = soups.iter().filter(|soup| soup.split == split).collect();
-    // The mean and the best run come from the soups' own gains.
-    let mut sums: BTreeMap<(String, u64), (f64, f64)> = BTreeMap::new();
-    let mut add = |name: &str, step: u64, value: f64| {
-        let sum = sums.entry((name.to_owned(), step)).or_default();
+/// Sum and number of the accuracies of each series at each step.
+type Sums<'a> = BTreeMap<(&'a str, u64), (f64, f64)>;
+
+/// The series of a panel. The mean and the best run come from the soups' own gains.
+fn sums<'a>(here: &[&'a SoupScore]) -> Sums<'a> {
+    let mut sums = Sums::new();
+    let mut add = |name: &'a str, step: u64, value: f64| {
+        let sum = sums.entry((name, step)).or_default();
         sum.0 += value;
         sum.1 += 1.0;
     };
-    for soup in &here {
+    for soup in here {
         add(&soup.method, soup.step, soup.accuracy);
         if soup.method == "uniform" || !here.iter().any(|other| other.method == "uniform") {
             add("mean run", soup.step, soup.accuracy - soup.gain_over_mean);
             add("best run", soup.step, soup.accuracy - soup.gain_over_best);
         }
     }
-    let names: BTreeSet<&str> = sums.keys().map(|(name, _)| name.as_str()).collect();
+    sums
+}
+
+fn panel(soups: &[&SoupScore], split: &str, looks: &Looks<'_>) -> Option<String> {
+    let here: Vec<&SoupScore> = soups.iter().copied().filter(|soup| soup.split == split).collect();
+    let sums = sums(&here);
+    let names: BTreeSet<&str> = sums.keys().map(|(name, _)| *name).collect();
     let steps: BTreeSet<u64> = sums.keys().map(|(_, step)| *step).collect();
     let steps: Vec<u64> = steps.into_iter().collect();
     let values: Vec<f64> = sums.values().map(|(sum, n)| sum / n).collect();
@@ -126,9 +132,9 @@ fn panel(soups: &[&SoupScore], split: &str) -> Option<String> {
     for name in names {
         let points: Vec<(u64, f64)> = steps
             .iter()
-            .filter_map(|&step| sums.get(&(name.to_owned(), step)).map(|(sum, n)| (step, sum / n)))
+            .filter_map(|&step| sums.get(&(name, step)).map(|(sum, n)| (step, sum / n)))
             .collect();
-        let class = series_class(name);
+        let class = looks.class(name);
         let curve: Vec<(f64, f64)> =
             points.iter().map(|&(step, value)| (x.at(step as f64), y.at(value))).collect();
         panel.svg.curve(&format!("method {class}"), &curve);
@@ -171,11 +177,6 @@ fn key(ends: &[(&str, String, String, f64)], last: &str) -> String {
     key + "</ul>"
 }
 
-/// The class of a series' colour and dashes.
-fn series_class(name: &str) -> String {
-    format!("m{}", SERIES.iter().position(|known| *known == name).unwrap_or(SERIES.len()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +189,7 @@ mod tests {
             let from = STYLE.find(&rule).unwrap_or_else(|| panic!("no rule {rule}")) + rule.len();
             STYLE[from..].split('}').next().unwrap()
         };
-        let looks: BTreeSet<&str> = (0..=SERIES.len()).map(look).collect();
-        assert_eq!(looks.len(), SERIES.len() + 1);
+        let looks: BTreeSet<&str> = (0..LOOKS).map(look).collect();
+        assert_eq!(looks.len(), LOOKS);
     }
 }

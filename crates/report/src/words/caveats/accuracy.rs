@@ -41,14 +41,14 @@ pub(super) fn unmatched_arms(study: &Study) -> Option<Caveat> {
 
 /// Better runs agree more because they are right: whether they agree more than equally good early ones.
 pub(super) fn matched_pairs(study: &Study) -> Option<Caveat> {
-    let accuracy = measure::find("ood_accuracy")?;
+    let accuracy = measure::named("ood_accuracy");
     let raw = study.estimate(DEFAULT_ARM, "late - early", None, &accuracy.id)?;
     let share = study.estimate(DEFAULT_ARM, "late", None, matched::SHARE)?;
     let changes: Vec<String> = PRIMARY
         .iter()
         .filter_map(|id| {
             let row = study.estimate(DEFAULT_ARM, matched::KIND, None, id)?;
-            let measure = measure::find(id)?;
+            let measure = measure::named(id);
             Some(format!(
                 "{} {} ({})",
                 measure.label,
@@ -100,8 +100,8 @@ pub(super) fn ceiling(study: &Study) -> Option<Caveat> {
 pub(super) fn corrected_agreement(study: &Study) -> Option<Caveat> {
     let raw = value(study, "late - early", "ood_agreement")?;
     let corrected = study.estimate(DEFAULT_ARM, "late - early", None, "ood_chance_corrected")?;
-    let measure = measure::find("ood_chance_corrected")?;
-    let raw_is_clear = measure::find("ood_agreement").is_some_and(|raw| clear(study, &raw));
+    let measure = measure::named("ood_chance_corrected");
+    let raw_is_clear = clear(study, &measure::named("ood_agreement"));
     if raw * corrected.estimate >= 0.0 || !(raw_is_clear || clear(study, &measure)) {
         return None;
     }

@@ -52,9 +52,8 @@ pub(super) fn arms_turn(study: &Study) -> Option<Caveat> {
     for arm in study.arms.iter().filter(|arm| *arm != DEFAULT_ARM) {
         let mut turned = Vec::new();
         for id in ["ood_agreement", "ood_accuracy_sd", "ood_error_barrier", "profile_distance"] {
-            let (Some(measure), Some(here), Some(there)) =
-                (measure::find(id), ends(study, arm, id), ends(study, DEFAULT_ARM, id))
-            else {
+            let measure = measure::named(id);
+            let (Some(here), Some(there)) = (ends(study, arm, id), ends(study, DEFAULT_ARM, id)) else {
                 continue;
             };
             // A default that does not clearly go anywhere has no sign to turn.

@@ -53,7 +53,7 @@ fn contrasts_by_seed(study: &Study, id: &str) -> BTreeMap<u64, f64> {
 /// Pretraining seeds whose own late less early has the opposite sign.
 pub(super) fn reversing(study: &Study) -> Option<Caveat> {
     let mut told = Vec::new();
-    for measure in PRIMARY.iter().filter_map(|id| measure::find(id)) {
+    for measure in PRIMARY.iter().map(|id| measure::named(id)) {
         let contrasts = contrasts_by_seed(study, &measure.id);
         let mean = contrasts.values().sum::<f64>() / contrasts.len().max(1) as f64;
         let against: Vec<String> = contrasts

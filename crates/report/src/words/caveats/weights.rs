@@ -9,7 +9,7 @@ use crate::study::{DEFAULT_ARM, LINEAR, Study, steps_text};
 use crate::summarise::measure::{self, shown};
 
 pub(super) fn soups(study: &Study) -> Option<Caveat> {
-    let measure = measure::find("uniform_gain_mean")?;
+    let measure = measure::named("uniform_gain_mean");
     let (early, late) = (
         study.estimate(DEFAULT_ARM, "early", None, &measure.id)?,
         study.estimate(DEFAULT_ARM, "late", None, &measure.id)?,
@@ -81,7 +81,7 @@ pub(super) fn small_barriers(study: &Study) -> Option<Caveat> {
 }
 
 pub(super) fn distance(study: &Study) -> Option<Caveat> {
-    let distance = measure::find("weight_distance")?;
+    let distance = measure::named("weight_distance");
     let rungs = study.rungs_of(DEFAULT_ARM, "weight_distance");
     let barriers = study.rungs_of(DEFAULT_ARM, "ood_error_barrier");
     let (from, to) = (rungs.iter().find(|row| row.step > Some(0))?, rungs.last()?);
@@ -89,7 +89,7 @@ pub(super) fn distance(study: &Study) -> Option<Caveat> {
     let barrier_now = barriers.last()?;
     let parted = (to.estimate - from.estimate) * (barrier_now.estimate - barrier_then.estimate) < 0.0;
     let moved = (to.estimate - from.estimate).abs() > 0.01 * from.estimate.abs();
-    let barrier_is_clear = measure::find("ood_error_barrier").is_some_and(|barrier| clear(study, &barrier));
+    let barrier_is_clear = clear(study, &measure::named("ood_error_barrier"));
     if !parted || !moved || !barrier_is_clear || from.step == to.step {
         return None;
     }
