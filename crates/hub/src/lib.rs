@@ -4,6 +4,14 @@
 //! digests ([`Hub::files`]), and each is downloaded with resumption and checked against both ([`Hub::download`]).
 //! A cache that other programs filled ([`Cache`]) gives the same: files whose digest is known, or nothing.
 //!
+//! ```
+//! use hub::{Kind, Repository};
+//!
+//! assert_eq!(Repository::new(Kind::Model, "google-bert/bert-base-uncased")?.id(), "google-bert/bert-base-uncased");
+//! assert!(Repository::new(Kind::Model, "../elsewhere").is_err());
+//! # Ok::<(), hub::Error>(())
+//! ```
+//!
 //! What a server says is not trusted: not a name (it stays inside one folder or is refused), not a length, not a
 //! digest that its bytes do not have.
 //!

@@ -10,6 +10,19 @@
 //! early, at equal accuracy too, [`multiplicity`] adjusts for the number of questions, and [`verdict`] reads
 //! the answer off. [`components`] splits variance between crossed seeds; [`runs`] reads published lists.
 //!
+//! ```
+//! use measures::estimands::path_variance::path_variance;
+//! use measures::path::shape::shape;
+//!
+//! // Two runs, four examples, 1 where a run is right: they differ on one example.
+//! let right = [1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0];
+//! assert_eq!(path_variance(&right, 4).unwrap().value, 0.125);
+//!
+//! // The loss on a line between two models, and its barrier above the chord.
+//! let path = shape(&[0.0, 0.5, 1.0], &[0.25, 1.0, 0.75]).unwrap();
+//! assert_eq!(path.midpoint, 0.5);
+//! ```
+//!
 //! **This crate knows no tensor, file or table.**
 
 pub mod agreement;

@@ -19,6 +19,23 @@
 //! scratch/<stage>-<key>/          state of an unfinished run, to resume from
 //! ```
 //!
+//! ```
+//! use std::collections::BTreeMap;
+//! use store::{Recipe, Store};
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let folder = folder.path();
+//! let store = Store::open(folder)?;
+//! let id = store.put(b"some bytes")?;
+//! assert_eq!(store.read(&id)?, b"some bytes");
+//!
+//! // A key is known before anything runs: it is the hash of all that decides the result.
+//! let parameters = serde_json::json!({ "seed": 3 }).as_object().cloned().unwrap();
+//! let recipe = Recipe { stage: "finetune".into(), version: 1, parameters, inputs: BTreeMap::new() };
+//! assert_eq!(recipe.key()?, recipe.clone().key()?);
+//! # Ok::<(), store::Error>(())
+//! ```
+//!
 //! What the store promises, and its tests try to break:
 //!
 //! - **Nothing partial is ever visible.** Everything is written to a temporary file beside its target, synced, and

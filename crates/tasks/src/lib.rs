@@ -5,6 +5,16 @@
 //! of distribution, and [`Intervention`]s: pairs of examples before and after one change to the process that made
 //! them. An [`Encoder`] turns examples into what models read, a [`Source`] yields pretraining batches for ever.
 //!
+//! ```
+//! use tasks::roles::{Params, task};
+//!
+//! let params = Params { ambiguity: 0.05, cue: 0.9, train: 100, seed: 0 };
+//! let task = task(&params)?;
+//! assert_eq!((task.train.labels.len(), task.labels.len()), (100, 2));
+//! assert!(task.splits.contains_key("ood") && task.interventions.contains_key("cue"));
+//! # Ok::<(), tasks::Error>(())
+//! ```
+//!
 //! **This crate knows no model.** Everything here is a function of parameters, a seed and, for [`table`] and
 //! [`corpus`], the bytes of files.
 

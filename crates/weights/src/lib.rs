@@ -3,6 +3,23 @@
 //! A model's parameters are one flat `f32` buffer and a table of names ([`Layout`]). What a study does to weights
 //! (walk the line between two models, average many, measure distances) is then one linear pass over memory.
 //!
+//! ```
+//! use std::sync::Arc;
+//! use weights::{Layout, Members, Method, Plan, Weights, paths};
+//!
+//! let mut layout = Layout::default();
+//! layout.push("dense.weight", &[2, 2]);
+//! let layout = Arc::new(layout);
+//! let [mut a, mut b, mut middle] = [(); 3].map(|()| Weights::zeros(Arc::clone(&layout)));
+//! a.values.copy_from_slice(&[0.0, 2.0, 4.0, 6.0]);
+//! b.values.copy_from_slice(&[2.0, 4.0, 6.0, 8.0]);
+//!
+//! paths::Path::named("linear").unwrap().at(&a, &b, 0.5, &mut middle)?;
+//! let soup = Method::named("uniform").unwrap().merge(&Members::of(&[&a, &b])?, &Plan::default())?;
+//! assert_eq!(soup.values, middle.values);
+//! # Ok::<(), weights::Error>(())
+//! ```
+//!
 //! **This crate knows no model, task or disk.**
 
 mod layout;
