@@ -24,7 +24,14 @@ use crate::stage::{Failure, Source};
 )]
 struct CommandLine {
     /// Folder of the artifact store
-    #[arg(long, global = true, env = "SAMEBASIN_STORE", default_value = "artifacts", value_name = "FOLDER")]
+    #[arg(
+        long,
+        global = true,
+        env = "SAMEBASIN_STORE",
+        hide_env_values = true,
+        default_value = "artifacts",
+        value_name = "FOLDER"
+    )]
     store: PathBuf,
     /// Print JSON
     #[arg(long, global = true)]
@@ -80,6 +87,12 @@ enum Deed {
         /// Folder to write, created if need be
         folder: PathBuf,
     },
+}
+
+/// The command line of the program.
+#[must_use]
+pub(crate) fn command() -> clap::Command {
+    <CommandLine as clap::CommandFactory>::command()
 }
 
 /// The body of the program.

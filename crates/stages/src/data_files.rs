@@ -13,7 +13,7 @@ use crate::stage::{Failure, Inputs, Session, Source, Work};
 #[derive(Args, Clone, Debug)]
 pub struct Place {
     /// Folder that the file names are relative to
-    #[arg(long, env = "SAMEBASIN_DATA", default_value = ".", value_name = "FOLDER")]
+    #[arg(long, env = "SAMEBASIN_DATA", hide_env_values = true, default_value = ".", value_name = "FOLDER")]
     pub root: PathBuf,
     /// Take the files from `fetch dataset` results instead (refs or keys)
     #[arg(long, num_args = 1.., value_name = "REF")]

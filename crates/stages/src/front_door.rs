@@ -2,26 +2,33 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use crate::stage::say;
+use clap::ValueEnum;
+use clap_complete::Shell;
+
+use crate::stage::{Failure, command, exit, say};
+use crate::{artifacts, evaluate, finetune, gauge, init, interpolate, prepare, pretrain, soup};
+
+/// Name and command line of a program.
+type Program = (&'static str, fn() -> clap::Command);
 
 /// The programs, in the order in which a study uses them.
-const PROGRAMS: &[(&str, &str)] = &[
-    (
-        "fetch",
-        "Fetch models, ladders of checkpoints and data sets from the hub, a mirror, a cache or a folder",
-    ),
-    ("prepare", "Make a task or a corpus ready"),
-    ("pretrain", "Pretrain a model and keep a ladder of its checkpoints"),
-    ("gauge", "Measure how converged each checkpoint of a ladder is"),
-    ("finetune", "Fine-tune a checkpoint on a task with one seed"),
-    ("interpolate", "Walk the straight line between every pair of models"),
-    ("soup", "Average several fine-tuned models into one"),
-    ("evaluate", "Evaluate a model in and out of distribution and under interventions"),
-    ("report", "Join everything into tables and a report"),
-    ("store", "Look into the artifact store: list, show, explain, history, verify, gc, du"),
+const PROGRAMS: &[Program] = &[
+    ("init", init::command),
+    #[cfg(feature = "fetch")]
+    ("fetch", command::<crate::fetch::Fetch>),
+    ("prepare", command::<prepare::Prepare>),
+    ("pretrain", command::<pretrain::Pretrain>),
+    ("gauge", command::<gauge::Gauge>),
+    ("finetune", command::<finetune::Finetune>),
+    ("interpolate", command::<interpolate::Interpolate>),
+    ("soup", command::<soup::Soup>),
+    ("evaluate", command::<evaluate::Evaluate>),
+    #[cfg(feature = "report")]
+    ("report", command::<crate::report::Report>),
+    ("store", artifacts::command),
 ];
 
 /// Runs the program that the first argument names with the others.
@@ -41,9 +48,41 @@ pub fn main() -> ExitCode {
             None => print(&usage()),
         },
         Some("--version" | "-V") => print(&format!("samebasin {}\n", env!("CARGO_PKG_VERSION"))),
+        Some("completions") => exit(completions(arguments.next()), "samebasin completions"),
+        Some("man") => exit(pages(arguments.next()), "samebasin man"),
         Some(name) if is_program(&first) => become_program(name, arguments),
         _ => unknown(&first),
     }
+}
+
+/// All programs as one command line.
+fn whole() -> clap::Command {
+    let about = "Does it matter which path fine-tuning takes? Find out, stage by stage.";
+    let root = clap::Command::new("samebasin").version(env!("CARGO_PKG_VERSION")).about(about);
+    PROGRAMS.iter().fold(root, |root, (name, program)| root.subcommand(program().name(*name)))
+}
+
+/// Prints what a shell needs to complete stages and flags.
+fn completions(shell: Option<OsString>) -> Result<(), Failure> {
+    let shell = shell.unwrap_or_default();
+    let Ok(shell) = Shell::from_str(&shell.to_string_lossy(), true) else {
+        let known: Vec<String> = Shell::value_variants().iter().map(Shell::to_string).collect();
+        return Err(Failure::Usage(format!("name a shell: {}", known.join(", "))));
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut whole(), "samebasin", &mut script);
+    std::io::stdout().lock().write_all(&script).map_err(Failure::printing)
+}
+
+/// Writes a manual page for each program into a folder.
+fn pages(folder: Option<OsString>) -> Result<(), Failure> {
+    let folder = folder.ok_or_else(|| Failure::Usage("name a folder for the manual pages".into()))?;
+    let folder = Path::new(&folder);
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        clap_mangen::generate_to(whole(), folder)
+    };
+    write().map_err(|source| Failure::Io { what: format!("cannot write {}", folder.display()), source })
 }
 
 fn is_program(name: &OsStr) -> bool {
@@ -74,9 +113,11 @@ fn usage() -> String {
         "Does it matter which path fine-tuning takes? Find out, stage by stage.\n\n\
          Usage: samebasin <STAGE> [OPTIONS]\n\nStages:\n",
     );
-    for (name, purpose) in PROGRAMS {
-        text.push_str(&format!("  {name:<12} {purpose}\n"));
+    for (name, program) in PROGRAMS {
+        let about = program().get_about().map(ToString::to_string).unwrap_or_default();
+        text.push_str(&format!("  {name:<12} {about}\n"));
     }
+    text.push_str("\nAnd: completions <SHELL> (for bash, zsh, fish, ...), man <FOLDER> (manual pages)\n");
     text.push_str(
         "\n`samebasin <STAGE> --help` explains each. Every stage is also a program of its own: samebasin-<STAGE>.\n",
     );

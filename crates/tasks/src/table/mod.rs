@@ -53,10 +53,12 @@ mod assemble;
 mod format;
 mod recipe;
 mod spec;
+mod survey;
 
 pub use assemble::Prepared;
 pub use recipe::PartRecipe;
 pub use spec::{Format, Generated, Generator, Pair, Part, Pooled, Sample, Spec};
+pub use survey::{Survey, survey};
 
 /// Changes whenever the same specification and files yield another task.
 pub const VERSION: u32 = 1;

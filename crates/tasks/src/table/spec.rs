@@ -140,6 +140,20 @@ pub enum Format {
     Parquet,
 }
 
+impl Format {
+    /// The format that the end of a file's name tells.
+    pub(super) fn of(file: &str) -> Option<Self> {
+        let name = file.strip_suffix(".gz").unwrap_or(file);
+        match Path::new(name).extension().and_then(|ending| ending.to_str()) {
+            Some("jsonl") => Some(Self::Jsonl),
+            Some("tsv") => Some(Self::Tsv),
+            Some("csv") => Some(Self::Csv),
+            Some("parquet") => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+}
+
 impl Spec {
     /// Reads and checks a specification.
     ///
@@ -263,19 +277,9 @@ impl Part {
 
     /// The format, by word or by the file's name.
     pub(super) fn format(&self) -> Result<Format, String> {
-        let name = self.file.strip_suffix(".gz").unwrap_or(&self.file);
-        let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
-        match (self.format, ending) {
-            (Some(format), _) => Ok(format),
-            (None, Some("jsonl")) => Ok(Format::Jsonl),
-            (None, Some("tsv")) => Ok(Format::Tsv),
-            (None, Some("csv")) => Ok(Format::Csv),
-            (None, Some("parquet")) => Ok(Format::Parquet),
-            (None, _) => Err(format!(
-                "the name of `{}` does not tell its `format`: jsonl, tsv, csv or parquet",
-                self.file
-            )),
-        }
+        self.format.or_else(|| Format::of(&self.file)).ok_or_else(|| {
+            format!("the name of `{}` does not tell its `format`: jsonl, tsv, csv or parquet", self.file)
+        })
     }
 
     /// The class index of what stands in the label column; `None` if the row is to be left out. A rating between two

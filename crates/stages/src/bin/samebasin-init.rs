@@ -1,0 +1,5 @@
+//! `samebasin init` as a program of its own.
+
+fn main() -> std::process::ExitCode {
+    stages::init::main()
+}
