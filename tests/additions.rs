@@ -134,17 +134,17 @@ const VERSIONS: [(&str, &str); 10] = [
     ("evaluate", "bert=1 encoding=1 kernels=2 mechanism=1 random=1 scores=1 scoring=1 tables=1"),
     (
         "interpolate",
-        "bert=1 distance=1 encoding=1 interpolate=1 kernels=2 path=1 random=1 scores=1 scoring=1 tables=1",
+        "bert=1 distance=1 encoding=1 kernels=2 linear=1 path=1 random=1 scores=1 scoring=1 tables=1",
     ),
     (
         "interpolate-pair",
-        "bert=1 distance=1 encoding=1 interpolate=1 kernels=2 path=1 random=1 scores=1 scoring=1 tables=1",
+        "bert=1 distance=1 encoding=1 kernels=2 linear=1 path=1 random=1 scores=1 scoring=1 tables=1",
     ),
-    ("soup", "bert=1 encoding=1 greedy=1 kernels=2 random=1 scores=1 scoring=1 tables=1"),
+    ("soup", "bert=1 encoding=1 greedy=1 kernels=2 random=1 scores=1 scoring=1 tables=1 uniform=1"),
     (
         "report",
-        "agreement=1 cluster=1 ensemble=1 estimate=1 matching=1 mechanism=1 planner=1 random=1 scores=1 selection=1 \
-         tables=1 trend=1",
+        "agreement=1 cluster=1 contrasts=1 course=1 effect=1 ensemble=1 equivalence=1 estimate=1 latent=1 logit_spread=1 \
+         matched=1 matching=1 mechanism=1 multiplicity=1 planner=1 random=1 scores=1 selection=1 tables=1 trend=1 verdict=1",
     ),
 ];
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::harness::{program, root, text};
 
 /// The programs that have a page of flags, in the order of a study.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
+    "init",
     "fetch",
     "prepare",
     "pretrain",

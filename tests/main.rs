@@ -14,6 +14,7 @@
 //! | `docs` | links lead somewhere, and the page of flags is what the programs say |
 //! | `decoders` | causal language models become classifiers and reward models |
 //! | `fetch` | a hub that fails in every way costs nothing, and ladders that lie are refused |
+//! | `init` | a study that `samebasin init` writes runs to its end |
 //! | `lora` | a low-rank adaptation is a merged model, with the adapter beside it |
 //! | `merges` | models are merged over the checkpoint that they began from |
 //! | `minilm` | a published model computes what transformers computes, and is fine-tuned |
@@ -37,6 +38,7 @@ mod devices;
 mod docs;
 mod fetch;
 mod glyphs;
+mod init;
 mod kills;
 mod lora;
 mod merges;

@@ -47,5 +47,7 @@ fn the_second_waits_and_finds() {
     succeed(&second);
     assert_eq!(first.stdout, second.stdout, "both name the same key");
     assert!(text(&second.stderr).contains("waiting for"), "{}", text(&second.stderr));
-    assert_eq!(bench.results().len(), 1);
+    // The ladder, and its two rungs.
+    assert_eq!(bench.results().len(), 3);
+    assert_eq!(bench.results().keys().filter(|key| key.starts_with("\"pretrain\" ")).count(), 1);
 }

@@ -87,36 +87,16 @@ impl Stage for Evaluate {
             prediction_rows.extend(predictions(split, &examples, &logits));
         }
         let mut effect_rows = Vec::new();
-        let interventions = task.under("do.").filter_map(|part| part.strip_suffix(".base"));
-        for name in interventions {
-            let mut logits_of = |moment: &str| -> Result<_, Failure> {
+        for name in task.under("do.").filter_map(|part| part.strip_suffix(".base")) {
+            let mut answered = |moment: &str| -> Result<_, Failure> {
                 let split = format!("do.{name}.{moment}");
                 let examples = task.encoded(&encoder, &split, max_length)?;
                 let logits = examiner.logits(&examples)?;
                 prediction_rows.extend(predictions(&split, &examples, &logits));
                 Ok((examples, logits))
             };
-            let (base, before) = logits_of("base")?;
-            let (done, after) = logits_of("done")?;
-            if base.labels.len() != done.labels.len() {
-                return Err(Failure::Input(format!(
-                    "intervention `{name}` has {} examples before and {} after",
-                    base.labels.len(),
-                    done.labels.len()
-                )));
-            }
-            let effect = mechanism::effect(&before, &after, task.labels.len());
-            let n = base.labels.len();
-            let moved =
-                base.labels.iter().zip(&done.labels).filter(|(before, after)| before != after).count();
-            effect_rows.push(EffectRow {
-                intervention: name.to_owned(),
-                n: n as u64,
-                effect: effect.mean_distance,
-                flips: effect.flips,
-                rule_flips: moved as f64 / n as f64,
-                accuracy: scores::scores(&after, &done.labels).accuracy,
-            });
+            let (base, done) = (answered("base")?, answered("done")?);
+            effect_rows.push(effect(name, &base, &done, task.labels.len())?);
         }
         for row in score_rows.iter().filter(|row| row.case.is_empty()) {
             work.fact(&format!("accuracy_{}", row.split), row.accuracy)?;
@@ -143,6 +123,34 @@ impl Examiner<'_> {
     fn logits(&mut self, examples: &EncodedExamples) -> Result<Vec<f32>, Failure> {
         Ok(examples.answers(self.scorer.logits(self.model, &self.weights.values, &examples.inputs)?))
     }
+}
+
+/// Examples with the logits that a model gave them.
+type Answered = (EncodedExamples, Vec<f32>);
+
+/// What an intervention does to a model's answers, over `labels` labels.
+///
+/// # Errors
+/// [`Failure::Input`] if there is not an example after it for each one before.
+fn effect(name: &str, base: &Answered, done: &Answered, labels: usize) -> Result<EffectRow, Failure> {
+    let ((base, before), (done, after)) = (base, done);
+    let n = base.labels.len();
+    if n != done.labels.len() {
+        return Err(Failure::Input(format!(
+            "intervention `{name}` has {n} examples before and {} after",
+            done.labels.len()
+        )));
+    }
+    let effect = mechanism::effect(before, after, labels);
+    let moved = base.labels.iter().zip(&done.labels).filter(|(before, after)| before != after).count();
+    Ok(EffectRow {
+        intervention: name.to_owned(),
+        n: n as u64,
+        effect: effect.mean_distance,
+        flips: effect.flips,
+        rule_flips: moved as f64 / n as f64,
+        accuracy: scores::scores(after, &done.labels).accuracy,
+    })
 }
 
 fn predictions(split: &str, examples: &EncodedExamples, logits: &[f32]) -> Vec<PredictionRow> {

@@ -8,7 +8,7 @@ use weights::Weights;
 
 use super::{Finetune, HeadPolicy, Trained};
 use crate::rows::CurveRow;
-use crate::stage::{Failure, Work};
+use crate::stage::{Attention, Failure, Work};
 use crate::task_inputs::{EncodedExamples, TaskInputs};
 use crate::{adapter, checkpoint};
 
@@ -119,6 +119,7 @@ impl Finetune {
         let mut trainer = Trainer::new(&setting.model, pool.as_ref());
         let recipe = self.recipe(setting.model.config());
         let meter = work.session.meter_from("finetune", run.state.step, steps);
+        let attention = Attention::pay();
         while run.state.step < steps {
             let scope = match (&mut run.adapter, self.train) {
                 (Some(adapter), _) => Scope::LowRank(adapter),
@@ -129,10 +130,14 @@ impl Finetune {
             let curve = &mut run.curve;
             let mut observe = |now: &Progress| {
                 meter.at(now.step, || format!("loss {:.3}", now.tally.mean_loss()));
-                curve.add(now);
-                Ok(())
+                let is_row = curve.add(now);
+                // Between two rows of the curve there are sums that no file keeps.
+                match is_row && now.step < steps && attention.is_asked_to_end() {
+                    true => Err(Failure::Interrupted { step: now.step }),
+                    false => Ok(()),
+                }
             };
-            train::<Failure>(
+            let trained = train::<Failure>(
                 &setting.model,
                 scope,
                 &mut run.state,
@@ -141,11 +146,13 @@ impl Finetune {
                 &mut batches,
                 until,
                 &mut observe,
-            )?;
-            if run.state.step < steps {
+            );
+            let is_interrupted = matches!(trained, Err(Failure::Interrupted { .. }));
+            if is_interrupted || (trained.is_ok() && run.state.step < steps) {
                 work.scratch.write("curve", &CurveRow::write(&run.curve.rows)?)?;
                 work.scratch.write("state", &run.state.to_bytes())?;
             }
+            trained?;
         }
         Ok(())
     }
@@ -209,9 +216,11 @@ impl Curve {
         (step.div_ceil(self.every) * self.every).min(self.steps)
     }
 
-    fn add(&mut self, now: &Progress) {
+    /// Adds a step; whether that ends a row.
+    fn add(&mut self, now: &Progress) -> bool {
         self.sums += now.tally;
-        if now.step.is_multiple_of(self.every) || now.step == self.steps {
+        let ends_row = now.step.is_multiple_of(self.every) || now.step == self.steps;
+        if ends_row {
             let sums = std::mem::take(&mut self.sums);
             self.rows.push(CurveRow {
                 step: now.step,
@@ -221,5 +230,6 @@ impl Curve {
                 gradient_norm: now.gradient_norm,
             });
         }
+        ends_row
     }
 }

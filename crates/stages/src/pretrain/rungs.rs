@@ -14,7 +14,7 @@ use super::{Pretrain, World};
 use crate::checkpoint;
 use crate::ladder::{rung_role, tally};
 use crate::rows::LadderRow;
-use crate::stage::{Failure, Meter, Work};
+use crate::stage::{Attention, Failure, Meter, Work};
 
 /// Steps between two saves of the state that lets a killed run go on.
 const SAVE_EVERY: u64 = 500;
@@ -171,10 +171,11 @@ impl<'a> Run<'a> {
     ) -> Result<(), Failure> {
         let recipe = pretrain.recipe();
         let mut batches = |step| -> Batch { text.batch(pretrain.seed, step, pretrain.optimiser.batch) };
+        let attention = Attention::pay();
         while self.state.step < step {
             let until = step.min((self.state.step / SAVE_EVERY + 1) * SAVE_EVERY);
             let meter = &self.meter;
-            train::<Failure>(
+            let trained = train::<Failure>(
                 model,
                 Scope::All,
                 &mut self.state,
@@ -184,12 +185,18 @@ impl<'a> Run<'a> {
                 until,
                 &mut |now| {
                     meter.at(now.step, || format!("loss {:.3}", now.tally.mean_loss()));
-                    Ok(())
+                    match now.step < step && attention.is_asked_to_end() {
+                        true => Err(Failure::Interrupted { step: now.step }),
+                        false => Ok(()),
+                    }
                 },
-            )?;
-            if self.state.step.is_multiple_of(SAVE_EVERY) && self.state.step < pretrain.steps {
+            );
+            let is_interrupted = matches!(trained, Err(Failure::Interrupted { .. }));
+            let is_time = self.state.step.is_multiple_of(SAVE_EVERY) && self.state.step < pretrain.steps;
+            if is_interrupted || (trained.is_ok() && is_time) {
                 work.scratch.write(STATE, &self.state.to_bytes())?;
             }
+            trained?;
         }
         Ok(())
     }

@@ -6,7 +6,8 @@ use super::say;
 
 /// Printed under every `--help`; the same numbers as [`ExitStatus`].
 pub(super) const EXIT_CODES: &str = "Exit codes: 0 the result exists (with --dry-run: `hit` or `run` was printed); \
-    1 it failed; 2 the command line is wrong; 3 an input is missing or corrupt.";
+    1 it failed; 2 the command line is wrong; 3 an input is missing or corrupt; 4 it was asked to end, and goes on where it was \
+    when run again.";
 
 /// What a stage's exit code means. Public and stable: scripts rely on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum ExitStatus {
     Usage = 2,
     /// An input is missing, corrupt, or not what the stage needs.
     Input = 3,
+    /// The stage was asked to end (SIGTERM, SIGUSR1, Ctrl-C) and has saved its state.
+    Interrupted = 4,
 }
 
 /// Why a stage ended without a result.
@@ -32,6 +35,12 @@ pub enum Failure {
     /// An input that is missing, corrupt, or of the wrong kind.
     #[error("{0}")]
     Input(String),
+    /// A signal asked for it.
+    #[error("ended at step {step}, as asked; run it again to go on from there")]
+    Interrupted {
+        /// Steps that are done and saved.
+        step: u64,
+    },
     /// Training or scoring failed.
     #[error(transparent)]
     Learn(#[from] learn::Error),
@@ -78,6 +87,7 @@ impl Failure {
         match self {
             Self::Usage(_) => ExitStatus::Usage,
             Self::Input(_) => ExitStatus::Input,
+            Self::Interrupted { .. } => ExitStatus::Interrupted,
             Self::Learn(
                 learn::Error::Parameter { .. }
                 | learn::Error::TooFewExamples { .. }

@@ -11,7 +11,14 @@ use super::ranges;
 #[command(next_help_heading = "Store and output")]
 pub struct Flags {
     /// Folder of the artifact store
-    #[arg(long, global = true, env = "SAMEBASIN_STORE", default_value = "artifacts", value_name = "FOLDER")]
+    #[arg(
+        long,
+        global = true,
+        env = "SAMEBASIN_STORE",
+        hide_env_values = true,
+        default_value = "artifacts",
+        value_name = "FOLDER"
+    )]
     pub store: PathBuf,
     /// Name the result, as in `world/ladder/0`
     #[arg(long = "ref", global = true, value_name = "NAME")]

@@ -8,6 +8,7 @@
 mod failure;
 mod flags;
 mod inputs;
+mod interrupt;
 mod progress;
 mod provenance;
 pub mod ranges;
@@ -18,6 +19,7 @@ pub(crate) use failure::exit;
 pub use failure::{ExitStatus, Failure};
 pub use flags::Flags;
 pub use inputs::{Inputs, Source};
+pub use interrupt::Attention;
 pub use progress::Meter;
 pub(crate) use progress::{duration, say};
 pub use session::{Session, Work};
@@ -72,17 +74,22 @@ pub trait Stage: Args + Serialize {
 // A stage's whole command line. Not a doc comment: that would stand in the help before the stage's own words.
 #[derive(Parser)]
 struct CommandLine<S: Stage> {
+    #[command(flatten, next_help_heading = "This stage")]
+    stage: S,
     #[command(flatten)]
     flags: Flags,
-    // Last, for clap opens the help with the words of what is flattened last.
-    #[command(flatten)]
-    stage: S,
 }
 
 /// The command line of stage `S`.
 #[must_use]
 pub fn command<S: Stage>() -> Command {
+    // clap opens the help with the words of what is flattened last; the stage's own are meant.
+    let words = S::augment_args(Command::new(S::NAME));
+    let short = words.get_about().cloned().unwrap_or_default();
+    let long = words.get_long_about().cloned().unwrap_or_else(|| short.clone());
     CommandLine::<S>::command()
+        .about(short)
+        .long_about(long)
         .name(format!("samebasin-{}", S::NAME))
         .bin_name(format!("samebasin {}", S::NAME))
         .version(env!("CARGO_PKG_VERSION"))
