@@ -18,6 +18,7 @@
 //! | `lora` | a low-rank adaptation is a merged model, with the adapter beside it |
 //! | `merges` | models are merged over the checkpoint that they began from |
 //! | `minilm` | a published model computes what transformers computes, and is fine-tuned |
+//! | `mutations` | files that were changed at random are read or refused, and nothing else |
 //! | `olah` | an independent mirror serves what `fetch` asks for |
 //! | `published` | a study of published checkpoints goes from the hub to the report |
 //! | `t5` | an encoder with a decoder is gauged, pretrained, fine-tuned and compared as the others are |
@@ -43,6 +44,7 @@ mod kills;
 mod lora;
 mod merges;
 mod minilm;
+mod mutations;
 mod olah;
 mod published;
 mod races;
