@@ -32,6 +32,12 @@ struct Worker {
     tally: Result<Tally, models::Error>,
 }
 
+impl Default for Worker {
+    fn default() -> Self {
+        Self { workspace: Workspace::default(), gradient: Vec::new(), tally: Ok(Tally::default()) }
+    }
+}
+
 /// What a thread is given: its worker, its examples, and where the gradient goes if not into the worker.
 type Share<'a> = ((&'a mut Worker, &'a std::ops::Range<usize>), Option<&'a mut [f32]>);
 
@@ -62,13 +68,7 @@ impl<'a> Trainer<'a> {
         let scale = 1.0 / view.targets().max(1) as f32;
         let threads = self.pool.map_or(1, rayon::ThreadPool::current_num_threads).min(shards.len());
         // One worker for each thread.
-        while self.workers.len() < threads {
-            self.workers.push(Worker {
-                workspace: Workspace::default(),
-                gradient: Vec::new(),
-                tally: Ok(Tally::default()),
-            });
-        }
+        self.workers.resize_with(threads.max(self.workers.len()), Worker::default);
         gradient.fill(0.0);
         let model = self.model;
         let mut total = Tally::default();

@@ -122,101 +122,121 @@ struct Place {
     correlation: f64,
 }
 
+/// What a run of a place is called.
+fn name(place: &Place, run: u64) -> String {
+    format!("{} {} {} {run}", place.arm, place.seed, place.step)
+}
+
 fn add_cell(study: &mut Observed, place: &Place, size: Size, level: f64, rung: usize, stream: &mut Stream) {
-    let name = |run: u64| format!("{} {} {} {run}", place.arm, place.seed, place.step);
-    let good = (0.98 - 0.45 * level).min(0.98);
-    let mut accuracies = Vec::new();
-    for run in 0..size.finetuning {
-        let ood = (good + 0.1 * level * stream.normal()).clamp(0.3, 0.995);
-        accuracies.push(ood);
-        let mut score = |split: &str, case: &str, accuracy: f64| {
-            study.runs.push(RunScore {
-                run: name(run),
-                arm: place.arm.into(),
-                pretraining_seed: place.seed,
-                step: place.step,
-                held_out_loss: place.loss,
-                finetuning_seed: run,
-                head_seed: run,
-                order_seed: run,
-                learning_rate: 1e-3,
-                steps: 300,
-                task: "task".into(),
-                data_arm: place.arm == DEFAULT_ARM || place.arm.starts_with("ambiguity"),
-                split: split.into(),
-                case: case.into(),
-                n: 800,
-                loss: 1.0 - accuracy,
-                accuracy,
-                majority: 0.5,
-                expected_error: 1.0 - accuracy,
-                calibration_error: 0.05,
-                mcc: 2.0 * accuracy - 1.0,
-                f1: accuracy,
-                metric: "accuracy".into(),
-                score: Some(accuracy),
-                failed: false,
-            });
-        };
-        score("id", "", (0.994 + 0.002 * stream.normal()).min(1.0));
-        score("val", "", 0.995);
-        score("ood", "", ood);
-        score("ood-cases", "", ood);
-        for case in CASES {
-            score("ood-cases", case, (ood + 0.05 * stream.normal()).clamp(0.2, 1.0));
-        }
-        score("cue-flipped", "", (0.9 - 0.3 * level * stream.unit_f64()).clamp(0.0, 1.0));
-        for (intervention, rule) in INTERVENTIONS {
-            let shortcut = [0.5, 0.1, 0.3, 0.4, 0.44, 0.3, 0.35, 0.05, 0.1, 0.6];
-            let wrong = shortcut[INTERVENTIONS.iter().position(|(other, _)| *other == intervention).unwrap()];
-            let effect = (rule + (wrong - rule) * level + 0.05 * level * stream.normal()).clamp(0.0, 1.0);
-            study.interventions.push(InterventionEffect {
-                run: name(run),
-                arm: place.arm.into(),
-                pretraining_seed: place.seed,
-                step: place.step,
-                held_out_loss: place.loss,
-                finetuning_seed: run,
-                intervention: intervention.into(),
-                n: 400,
-                effect,
-                flips: effect,
-                rule_flips: rule,
-                accuracy: 1.0 - effect * 0.5,
-            });
-        }
-    }
+    let accuracies: Vec<f64> =
+        (0..size.finetuning).map(|run| add_run(study, place, run, level, stream)).collect();
     add_pairs(study, place, size, level, &accuracies, stream);
     if size.soups {
-        let mean = accuracies.iter().sum::<f64>() / accuracies.len() as f64;
-        let best = accuracies.iter().copied().fold(0.0, f64::max);
-        for (method, change) in [
-            ("uniform", -0.16 * level),
-            ("greedy", 0.03 * level),
-            ("probability ensemble", 0.04),
-            ("logit ensemble", 0.036),
-        ] {
-            for (split, shift) in [("ood", 0.0), ("id", 1.0)] {
-                let accuracy =
-                    if shift > 0.0 { 0.996 } else { mean + change * (1.0 + 0.2 * stream.normal()) };
-                study.soups.push(SoupScore {
-                    soup: format!("{method} {rung}"),
-                    arm: place.arm.into(),
-                    pretraining_seed: place.seed,
-                    step: place.step,
-                    held_out_loss: place.loss,
-                    method: method.into(),
-                    members: String::new(),
-                    offered: size.finetuning,
-                    kept: if method == "greedy" { 1 } else { size.finetuning },
-                    split: split.into(),
-                    n: 800,
-                    loss: 0.1,
-                    accuracy,
-                    gain_over_mean: if shift > 0.0 { 0.002 } else { accuracy - mean },
-                    gain_over_best: if shift > 0.0 { -0.001 } else { accuracy - best },
-                });
-            }
+        add_soups(study, place, rung, level, &accuracies, stream);
+    }
+}
+
+/// Adds a run's scores and effects; its accuracy out of distribution.
+fn add_run(study: &mut Observed, place: &Place, run: u64, level: f64, stream: &mut Stream) -> f64 {
+    let good = (0.98 - 0.45 * level).min(0.98);
+    let ood = (good + 0.1 * level * stream.normal()).clamp(0.3, 0.995);
+    let mut score =
+        |split: &str, case: &str, accuracy: f64| study.runs.push(score(place, run, split, case, accuracy));
+    score("id", "", (0.994 + 0.002 * stream.normal()).min(1.0));
+    score("val", "", 0.995);
+    score("ood", "", ood);
+    score("ood-cases", "", ood);
+    for case in CASES {
+        score("ood-cases", case, (ood + 0.05 * stream.normal()).clamp(0.2, 1.0));
+    }
+    score("cue-flipped", "", (0.9 - 0.3 * level * stream.unit_f64()).clamp(0.0, 1.0));
+    for (place_of, (intervention, rule)) in INTERVENTIONS.into_iter().enumerate() {
+        let shortcut = [0.5, 0.1, 0.3, 0.4, 0.44, 0.3, 0.35, 0.05, 0.1, 0.6];
+        let wrong = shortcut[place_of];
+        let effect = (rule + (wrong - rule) * level + 0.05 * level * stream.normal()).clamp(0.0, 1.0);
+        study.interventions.push(InterventionEffect {
+            run: name(place, run),
+            arm: place.arm.into(),
+            pretraining_seed: place.seed,
+            step: place.step,
+            held_out_loss: place.loss,
+            finetuning_seed: run,
+            intervention: intervention.into(),
+            n: 400,
+            effect,
+            flips: effect,
+            rule_flips: rule,
+            accuracy: 1.0 - effect * 0.5,
+        });
+    }
+    ood
+}
+
+fn score(place: &Place, run: u64, split: &str, case: &str, accuracy: f64) -> RunScore {
+    RunScore {
+        run: name(place, run),
+        arm: place.arm.into(),
+        pretraining_seed: place.seed,
+        step: place.step,
+        held_out_loss: place.loss,
+        finetuning_seed: run,
+        head_seed: run,
+        order_seed: run,
+        learning_rate: 1e-3,
+        steps: 300,
+        task: "task".into(),
+        data_arm: place.arm == DEFAULT_ARM || place.arm.starts_with("ambiguity"),
+        split: split.into(),
+        case: case.into(),
+        n: 800,
+        loss: 1.0 - accuracy,
+        accuracy,
+        majority: 0.5,
+        expected_error: 1.0 - accuracy,
+        calibration_error: 0.05,
+        mcc: 2.0 * accuracy - 1.0,
+        f1: accuracy,
+        metric: "accuracy".into(),
+        score: Some(accuracy),
+        failed: false,
+    }
+}
+
+fn add_soups(
+    study: &mut Observed,
+    place: &Place,
+    rung: usize,
+    level: f64,
+    accuracies: &[f64],
+    stream: &mut Stream,
+) {
+    let mean = accuracies.iter().sum::<f64>() / accuracies.len() as f64;
+    let best = accuracies.iter().copied().fold(0.0, f64::max);
+    for (method, change) in [
+        ("uniform", -0.16 * level),
+        ("greedy", 0.03 * level),
+        ("probability ensemble", 0.04),
+        ("logit ensemble", 0.036),
+    ] {
+        for (split, shift) in [("ood", 0.0), ("id", 1.0)] {
+            let accuracy = if shift > 0.0 { 0.996 } else { mean + change * (1.0 + 0.2 * stream.normal()) };
+            study.soups.push(SoupScore {
+                soup: format!("{method} {rung}"),
+                arm: place.arm.into(),
+                pretraining_seed: place.seed,
+                step: place.step,
+                held_out_loss: place.loss,
+                method: method.into(),
+                members: String::new(),
+                offered: accuracies.len() as u64,
+                kept: if method == "greedy" { 1 } else { accuracies.len() as u64 },
+                split: split.into(),
+                n: 800,
+                loss: 0.1,
+                accuracy,
+                gain_over_mean: if shift > 0.0 { 0.002 } else { accuracy - mean },
+                gain_over_best: if shift > 0.0 { -0.001 } else { accuracy - best },
+            });
         }
     }
 }
@@ -237,7 +257,6 @@ fn add_pairs(
     accuracies: &[f64],
     stream: &mut Stream,
 ) {
-    let name = |run: u64| format!("{} {} {} {run}", place.arm, place.seed, place.step);
     for a in 0..size.finetuning {
         for b in a + 1..size.finetuning {
             let (bump, agreement) = (
@@ -251,8 +270,8 @@ fn add_pairs(
                 let rho = (place.correlation + 0.01 * stream.normal()).min(0.99);
                 let consistency = consistency(accuracy, rho);
                 study.pairs.push(PairSplit {
-                    run_a: name(a),
-                    run_b: name(b),
+                    run_a: name(place, a),
+                    run_b: name(place, b),
                     arm: place.arm.into(),
                     pretraining_seed: place.seed,
                     step: place.step,
@@ -280,30 +299,42 @@ fn add_pairs(
                         (0.96 - 0.12 * level + 0.01 * stream.normal()).clamp(0.0, 1.0),
                     ),
                 });
-                for point in 0..if size.paths { 11 } else { 0 } {
-                    let alpha = f64::from(point) / 10.0;
-                    let chord = (1.0 - alpha) * (1.0 - accuracies[a as usize])
-                        + alpha * (1.0 - accuracies[b as usize]);
-                    let chord = if split == "id" { 0.006 } else { chord };
-                    let error = chord + scale * bump * 4.0 * alpha * (1.0 - alpha);
-                    study.paths.push(PathPoint {
-                        run_a: name(a),
-                        run_b: name(b),
-                        arm: place.arm.into(),
-                        pretraining_seed: place.seed,
-                        step: place.step,
-                        seed_a: a,
-                        seed_b: b,
-                        path: LINEAR.into(),
-                        split: split.into(),
-                        alpha,
-                        n: 800,
-                        loss: error * 1.5,
-                        accuracy: 1.0 - error,
-                        expected_error: error,
-                    });
+                if size.paths {
+                    add_path(study, place, [a, b], split, bump * scale, accuracies);
                 }
             }
         }
+    }
+}
+
+fn add_path(
+    study: &mut Observed,
+    place: &Place,
+    [a, b]: [u64; 2],
+    split: &str,
+    height: f64,
+    accuracies: &[f64],
+) {
+    for point in 0..11 {
+        let alpha = f64::from(point) / 10.0;
+        let chord = (1.0 - alpha) * (1.0 - accuracies[a as usize]) + alpha * (1.0 - accuracies[b as usize]);
+        let chord = if split == "id" { 0.006 } else { chord };
+        let error = chord + height * 4.0 * alpha * (1.0 - alpha);
+        study.paths.push(PathPoint {
+            run_a: name(place, a),
+            run_b: name(place, b),
+            arm: place.arm.into(),
+            pretraining_seed: place.seed,
+            step: place.step,
+            seed_a: a,
+            seed_b: b,
+            path: LINEAR.into(),
+            split: split.into(),
+            alpha,
+            n: 800,
+            loss: error * 1.5,
+            accuracy: 1.0 - error,
+            expected_error: error,
+        });
     }
 }

@@ -46,6 +46,26 @@ pub(crate) struct Sentinels {
     pub(crate) end: u32,
 }
 
+impl Sentinels {
+    /// Tokens of a segment whose corrupted form has at most `length`.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if such a segment needs more sentinels than there are.
+    pub(crate) fn room(&self, corruption: &Corruption, length: usize) -> Result<usize, Error> {
+        let room = corruption.longest(length).unwrap_or(0);
+        // A shorter segment has no more spans.
+        let (found, needed) = (self.ids.len(), corruption.counts(room).1);
+        match found < needed {
+            true => Err(Error::Tokenizer {
+                reason: format!(
+                    "it has {found} sentinels (`<extra_id_0>` and its successors), a segment of {room} tokens needs {needed}"
+                ),
+            }),
+            false => Ok(room),
+        }
+    }
+}
+
 impl Corruption {
     /// T5's: 15 % of the tokens, in spans of three on the mean.
     pub const T5: Self = Self { rate: 0.15, mean_length: 3.0 };

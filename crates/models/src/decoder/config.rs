@@ -66,10 +66,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// A variant's defaults in transformers: GPT-2 small, GPT-NeoX-20B, Llama 7B, OLMo 2 7B.
-    #[must_use]
-    pub fn of(variant: Variant) -> Self {
-        let llama = Self {
+    /// Llama 7B's, as another variant.
+    fn like_llama(variant: Variant) -> Self {
+        Self {
             variant,
             vocab_size: 32_000,
             hidden_size: 4096,
@@ -92,7 +91,13 @@ impl Config {
             attention_dropout: 0.0,
             residual_dropout: 0.0,
             pad_token_id: None,
-        };
+        }
+    }
+
+    /// A variant's defaults in transformers: GPT-2 small, GPT-NeoX-20B, Llama 7B, OLMo 2 7B.
+    #[must_use]
+    pub fn of(variant: Variant) -> Self {
+        let llama = Self::like_llama(variant);
         match variant {
             Variant::Llama => llama,
             Variant::Olmo2 => Self { vocab_size: 50_304, norm_eps: 1e-5, pad_token_id: Some(1), ..llama },

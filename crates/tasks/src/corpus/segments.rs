@@ -94,15 +94,7 @@ impl Source {
                     ids: (0..).map_while(|k| tokenizer.token_to_id(&format!("<extra_id_{k}>"))).collect(),
                     end: id("</s>", "[SEP]")?,
                 };
-                room = corruption.longest(length).unwrap_or(0);
-                // A shorter segment has no more spans.
-                let (found, needed) = (sentinels.ids.len(), corruption.counts(room).1);
-                if found < needed {
-                    let reason = format!(
-                        "it has {found} sentinels (`<extra_id_0>` and its successors), a segment of {room} tokens needs {needed}"
-                    );
-                    return Err(Error::Tokenizer { reason });
-                }
+                room = sentinels.room(&corruption, length)?;
                 (Goal::Spans(corruption, sentinels), None, None)
             }
         };
