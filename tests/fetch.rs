@@ -368,7 +368,7 @@ fn files_that_lie_are_never_published() {
         (1, cut, "not a safetensors file"),
         (1, long_header, "not a safetensors file"),
         (1, nan.to_safetensors(), "holds NaN at index"),
-        (2, good[2].1[..good[2].1.len() / 2].to_vec(), "tokenizer.json cannot be used"),
+        (2, good[2].1[..good[2].1.len() / 2].to_vec(), "the tokenizer cannot be used"),
     ] {
         let mut files = good.clone();
         files[index].1 = bytes;

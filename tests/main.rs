@@ -15,6 +15,7 @@
 //! | `decoders` | causal language models become classifiers and reward models |
 //! | `fetch` | a hub that fails in every way costs nothing, and ladders that lie are refused |
 //! | `init` | a study that `samebasin init` writes runs to its end |
+//! | `inputs` | files as people have them mean what they mean elsewhere |
 //! | `lora` | a low-rank adaptation is a merged model, with the adapter beside it |
 //! | `merges` | models are merged over the checkpoint that they began from |
 //! | `minilm` | a published model computes what transformers computes, and is fine-tuned |
@@ -40,6 +41,7 @@ mod docs;
 mod fetch;
 mod glyphs;
 mod init;
+mod inputs;
 mod kills;
 mod lora;
 mod merges;

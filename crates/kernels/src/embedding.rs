@@ -13,6 +13,34 @@ pub struct Tables<T> {
     pub segments: T,
 }
 
+/// How the tokens of a sequence are numbered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Positions {
+    /// By their place, from 0.
+    #[default]
+    Place,
+    /// As RoBERTa does: this word, which pads batches, is at the position of its own number wherever it stands, and the
+    /// other tokens are counted from behind it.
+    Behind(u32),
+}
+
+impl Positions {
+    /// The position of each word of a sequence.
+    pub fn of(self, words: &[u32]) -> impl Iterator<Item = usize> {
+        let (padding, mut next) = match self {
+            Self::Place => (None, 0),
+            Self::Behind(word) => (Some(word), word as usize + 1),
+        };
+        words.iter().map(move |&word| {
+            if padding == Some(word) {
+                return word as usize;
+            }
+            next += 1;
+            next - 1
+        })
+    }
+}
+
 /// Packed sequences: words and segments per token, and where each sequence begins, with the end as a last entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Tokens<'a> {
@@ -22,14 +50,16 @@ pub struct Tokens<'a> {
     pub segments: &'a [u32],
     /// Starts.
     pub starts: &'a [u32],
+    /// How tokens are numbered.
+    pub positions: Positions,
 }
 
 impl Tokens<'_> {
-    /// Token, position in its sequence.
+    /// Token, and its position.
     fn iter(&self) -> impl Iterator<Item = (usize, usize)> {
         self.starts.windows(2).flat_map(|span| {
             let (start, end) = (span[0] as usize, span[1] as usize);
-            (start..end).map(move |token| (token, token - start))
+            (start..end).zip(self.positions.of(&self.words[start..end]))
         })
     }
 }
@@ -73,8 +103,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn positions_skip_padding_as_roberta_does() {
+        let of = |positions: Positions| positions.of(&[1, 5, 1, 6, 7]).collect::<Vec<_>>();
+        assert_eq!(of(Positions::Place), [0, 1, 2, 3, 4]);
+        // transformers: cumsum(ids != 1) * (ids != 1) + 1.
+        assert_eq!(of(Positions::Behind(1)), [1, 2, 1, 3, 4]);
+    }
+
+    #[test]
     fn sums_and_their_gradients() {
-        let tokens = Tokens { words: &[2, 0, 2], segments: &[0, 0, 1], starts: &[0, 2, 3] };
+        let positions = Positions::Place;
+        let tokens = Tokens { words: &[2, 0, 2], segments: &[0, 0, 1], starts: &[0, 2, 3], positions };
         let words = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         let tables = Tables {
             words: &words[..],

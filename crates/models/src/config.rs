@@ -71,7 +71,11 @@ impl Config {
             Self::T5(_) => ("t5", t5::VERSION),
             Self::Mlp(_) => ("mlp", mlp::VERSION),
         };
-        Versions::of(family, version).and(kernels::versions())
+        let versions = Versions::of(family, version).and(kernels::versions());
+        match self {
+            Self::Bert(config) => versions.and(config.variant.versions()),
+            Self::Decoder(_) | Self::T5(_) | Self::Mlp(_) => versions,
+        }
     }
 
     /// Checks that a model can have this shape.

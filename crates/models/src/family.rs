@@ -54,6 +54,17 @@ impl Config {
         limit.map_or(own, |limit| limit.min(own))
     }
 
+    /// Number of tokens that the model knows; `None` if it reads no text.
+    #[must_use]
+    pub fn vocabulary(&self) -> Option<usize> {
+        match self {
+            Self::Bert(config) => Some(config.vocab_size),
+            Self::Decoder(config) => Some(config.vocab_size),
+            Self::T5(config) => Some(config.vocab_size),
+            Self::Mlp(_) => None,
+        }
+    }
+
     /// Row of a sequence's first token in the table of positions: RoBERTa counts from behind its padding id.
     #[must_use]
     pub fn position_offset(&self) -> usize {

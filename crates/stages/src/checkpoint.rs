@@ -52,22 +52,28 @@ pub(crate) fn config(session: &Session, input: &Input) -> Result<Config, Failure
     Ok(Config::from_json(text)?)
 }
 
-/// Names of a model's classes in order, where its `config.json` has them.
+/// A model's classes, where its `config.json` has them.
 ///
 /// # Errors
 /// [`Failure::Store`] if the object is missing or corrupt.
-pub(crate) fn class_names(session: &Session, config: &Input) -> Result<Option<Vec<String>>, Failure> {
+pub(crate) fn classes(session: &Session, config: &Input) -> Result<Option<labels::Classes>, Failure> {
     Ok(labels::of_config(&session.bytes(config)?))
 }
 
-/// The encoder of a text model, or that of dense rows where there is no tokenizer.
+/// The encoder of a text model, by its tokenizer, or that of dense rows.
 ///
 /// # Errors
-/// [`Failure::Input`] if the tokenizer cannot be read.
-pub(crate) fn encoder(session: &Session, input: Option<&Input>) -> Result<Encoder, Failure> {
-    match input {
-        Some(input) => Ok(Encoder::from_tokenizer_json(&session.bytes(input)?)?),
-        None => Ok(Encoder::Dense),
+/// [`Failure::Input`] if the tokenizer cannot be read, or a model that reads text has none.
+pub(crate) fn encoder(session: &Session, input: Option<&Input>, config: &Config) -> Result<Encoder, Failure> {
+    match (input, config.vocabulary()) {
+        (Some(input), Some(size)) => {
+            Ok(Encoder::from_tokenizer_json(&session.bytes(input)?)?.for_vocabulary(size))
+        }
+        (None, Some(_)) => Err(Failure::Input(format!(
+            "the model, of type `{}`, came without a tokenizer: fetch it again with a tokenizer.json beside it",
+            config.model_type()
+        ))),
+        (_, None) => Ok(Encoder::Dense),
     }
 }
 

@@ -37,6 +37,77 @@ impl Place {
         add(inputs, session, &self.data, names)?;
         Ok(BTreeMap::new())
     }
+
+    /// The names of the files of a pattern in which a `*` stands for anything but a slash, in order.
+    ///
+    /// # Errors
+    /// [`Failure::Input`] if there is none, or a folder cannot be read.
+    pub(crate) fn matching(&self, session: &Session, pattern: &str) -> Result<Vec<String>, Failure> {
+        let mut found = Vec::new();
+        if self.data.is_empty() {
+            below(&self.root, String::new(), pattern, &mut found)?;
+        }
+        for set in &self.data {
+            let names = set.manifest(session)?.outputs.into_keys();
+            found.extend(names.filter_map(|role| path(&role)).filter(|name| matches(pattern, name)));
+        }
+        found.sort_unstable();
+        found.dedup();
+        match found.is_empty() {
+            true => Err(Failure::Input(format!("no file is called `{pattern}`"))),
+            false => Ok(found),
+        }
+    }
+}
+
+/// Adds the files below `folder` whose path from there is of a pattern; `before` is the path of the folder.
+fn below(folder: &Path, before: String, pattern: &str, found: &mut Vec<String>) -> Result<(), Failure> {
+    let (first, rest) = pattern.split_once('/').map_or((pattern, None), |(first, rest)| (first, Some(rest)));
+    let mut names = Vec::new();
+    if first.contains('*') {
+        let cannot =
+            |error: std::io::Error| Failure::Input(format!("cannot read {}: {error}", folder.display()));
+        for entry in std::fs::read_dir(folder).map_err(cannot)? {
+            // A name that is no text is of no pattern.
+            names.extend(entry.map_err(cannot)?.file_name().into_string());
+        }
+        names.retain(|name| matches(first, name));
+    } else {
+        names.push(first.to_owned());
+    }
+    for name in names {
+        let path = folder.join(&name);
+        match rest {
+            Some(rest) if path.is_dir() => below(&path, format!("{before}{name}/"), rest, found)?,
+            None if path.is_file() => found.push(before.clone() + &name),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path is of a pattern in which `*` stands for any run of characters but slashes.
+pub(crate) fn matches(pattern: &str, path: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == path,
+        Some((start, rest)) => path.strip_prefix(start).is_some_and(|tail| {
+            let ends = (0..=tail.len()).filter(|&end| tail.is_char_boundary(end));
+            ends.take_while(|&end| !tail[..end].contains('/')).any(|end| matches(rest, &tail[end..]))
+        }),
+    }
+}
+
+/// The path of a file whose role this is.
+fn path(role: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = role.strip_prefix("file.")?.as_bytes();
+    while let [first, after @ ..] = rest {
+        let escaped = (*first == b'%').then(|| std::str::from_utf8(after.get(..2)?).ok());
+        let byte = escaped.flatten().and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// The role of a file: its path, with what roles may not hold escaped as in an address.
@@ -116,21 +187,6 @@ fn unpacked(name: &str, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// The text of a file: all of it, or the lines of the column `text` of a Parquet file.
-///
-/// # Errors
-/// As [`bytes`], and [`Failure::Input`] for what is not text.
-pub(crate) fn text(work: &Work<'_>, place: &Place, name: &str) -> Result<String, Failure> {
-    let bytes = bytes(work, place, name)?;
-    if name.ends_with(".parquet") {
-        let columns = tables::read_text_columns(&bytes, &["text"])
-            .map_err(|error| Failure::Input(format!("{name}: {error}")))?;
-        let lines = columns.into_iter().flatten().map(Option::unwrap_or_default);
-        return Ok(lines.map(|line| line + "\n").collect());
-    }
-    utf8(name, bytes)
-}
-
 /// Bytes that are text.
 ///
 /// # Errors
@@ -163,8 +219,48 @@ mod tests {
     }
 
     #[test]
+    fn patterns() {
+        for (pattern, path) in [
+            ("a/b.txt", "a/b.txt"),
+            ("mnli/*.parquet", "mnli/x-0.parquet"),
+            ("*/train*", "q/train-0"),
+            ("*", "é"),
+        ] {
+            assert!(matches(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in
+            [("a", "ab"), ("*.parquet", "mnli/x.parquet"), ("m*/t*x", "mnli/train/x"), ("", "a")]
+        {
+            assert!(!matches(pattern, path), "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn files_of_a_pattern_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a/x-1.tsv", "a/x-0.tsv", "b/x-2.tsv", "b/y.tsv", "c"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let found = |pattern: &str| {
+            let mut found = Vec::new();
+            below(folder.path(), String::new(), pattern, &mut found).unwrap();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!(found("a/x-*.tsv"), ["a/x-0.tsv", "a/x-1.tsv"]);
+        assert_eq!(found("*/x-*"), ["a/x-0.tsv", "a/x-1.tsv", "b/x-2.tsv"]);
+        assert_eq!(found("*"), ["c"]);
+        assert!(below(folder.path(), String::new(), "d*/x", &mut Vec::new()).is_ok());
+    }
+
+    #[test]
     fn roles_are_names() {
         assert_eq!(role("mnli/train 0%.parquet"), "file.mnli%2Ftrain%200%25.parquet");
         assert_eq!(role("é"), "file.%C3%A9");
+        for name in ["mnli/train 0%.parquet", "é", "a\\b"] {
+            assert_eq!(path(&role(name)).as_deref(), Some(name));
+        }
     }
 }

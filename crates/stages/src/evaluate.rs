@@ -66,8 +66,8 @@ impl Stage for Evaluate {
         let session = work.session;
         let config = checkpoint::config(session, work.input("config")?)?;
         let mut task = TaskInputs::load(work)?;
-        task.answered_by(checkpoint::class_names(session, work.input("config")?)?.as_deref())?;
-        let encoder = checkpoint::encoder(session, work.optional("tokenizer"))?;
+        task.answered_by(checkpoint::classes(session, work.input("config")?)?.as_ref())?;
+        let encoder = checkpoint::encoder(session, work.optional("tokenizer"), &config)?;
         let max_length = config.max_length(self.max_length);
         let model = checkpoint::classifier(config, task.outputs(), self.compute)?;
         let weights = checkpoint::weights(session, work.input("model")?, &model)?;

@@ -15,8 +15,9 @@ use tasks::corpus::{self, Objective};
 use tasks::{Batch, Corruption, Masking};
 
 use crate::compute::Compute;
-use crate::data_files::{self, Place};
+use crate::data_files::Place;
 use crate::rows::{GaugedRow, LadderPoint};
+use crate::running_text::Tables;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work};
 use crate::{checkpoint, ladder};
 
@@ -35,9 +36,13 @@ pub struct Gauge {
     #[arg(long, value_name = "REF")]
     #[serde(skip)]
     pub ladder: Source,
-    /// Text file, relative to --root, that the checkpoints were not trained on; give several
+    /// File of text, relative to --root, that the checkpoints were not trained on; give several
     #[arg(long = "text", required = true, num_args = 1.., value_name = "FILE")]
     pub text: Vec<String>,
+    /// Text in tables.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub tables: Tables,
     /// Where the files are
     #[command(flatten)]
     #[serde(skip)]
@@ -86,10 +91,11 @@ impl Stage for Gauge {
             self.seed = ladder.parameters.get("seed").and_then(serde_json::Value::as_u64);
         }
         self.max_length.get_or_insert(128);
+        self.tables.resolve(self.text.iter())?;
         let names = self.text.iter().map(String::as_str);
         self.files = self.place.resolve(&mut inputs, session, names)?;
         inputs.rest_on(learn::scoring_versions(&config).and(corpus::versions()).and(convergence::versions()));
-        inputs.rest_on(tables::versions().and(self.compute.versions()));
+        inputs.rest_on(tables::versions().and(self.compute.versions()).and(self.tables.versions()));
         Ok(inputs)
     }
 
@@ -98,8 +104,8 @@ impl Stage for Gauge {
         let config = checkpoint::config(session, work.input("config")?)?;
         let length = config.max_length(self.max_length);
         let (head, objective) = objective(&config)?;
+        let text = self.text(work, &config, length, objective)?;
         let model = self.compute.apply(Model::new(config, head)?)?;
-        let text = self.text(work, length, objective)?;
         let progress = LadderPoint::read(&work.bytes("progress")?)?;
 
         let rungs: Vec<(u64, Input)> = work
@@ -151,12 +157,20 @@ impl Stage for Gauge {
 
 impl Gauge {
     /// The text with what is to be predicted, by the ladder's own tokenizer.
-    fn text(&self, work: &Work<'_>, length: usize, objective: Objective) -> Result<Batch, Failure> {
+    fn text(
+        &self,
+        work: &Work<'_>,
+        config: &Config,
+        length: usize,
+        objective: Objective,
+    ) -> Result<Batch, Failure> {
         let tokenizer = work.bytes("tokenizer")?;
-        let read = |name: &String| data_files::text(work, &self.place, name);
-        let texts: Result<Vec<String>, Failure> = self.text.iter().map(read).collect();
-        let mut text = corpus::tokenize(&tokenizer, &texts?)?;
+        let texts = self.tables.texts(work, &self.place, &self.text)?;
+        let mut text = corpus::tokenize(&tokenizer, &texts)?;
         text.truncate(self.tokens);
+        if let Some(size) = config.vocabulary() {
+            tasks::check_vocabulary(&tokenizer, &text.tokens, size)?;
+        }
         let source = corpus::Source::new(text.clone(), text, &tokenizer, length, objective)?;
         Ok(source.held_out())
     }

@@ -55,7 +55,9 @@ fn difference(session: &Session, a: &Manifest, b: &Manifest) -> Result<Option<St
     if let Some(difference) = sameness::configs(&one, &other) {
         return Ok(Some(format!("in config.json {difference}")));
     }
-    if let (Some(one), Some(other)) = (labels::of_config(&one), labels::of_config(&other))
+    let (one, other) = (labels::of_config(&one), labels::of_config(&other));
+    let names = |classes: &Option<labels::Classes>| Some(classes.as_ref()?.names()?.to_vec());
+    if let (Some(one), Some(other)) = (names(&one), names(&other))
         && one != other
     {
         let (one, other) = (labels::listed(&one), labels::listed(&other));
@@ -95,7 +97,7 @@ impl Group {
     /// As [`checkpoint::weights`] and [`TaskInputs::answered_by`].
     pub(crate) fn load(work: &Work<'_>, task: &mut TaskInputs, compute: Compute) -> Result<Self, Failure> {
         let described = work.input("config")?;
-        task.answered_by(checkpoint::class_names(work.session, described)?.as_deref())?;
+        task.answered_by(checkpoint::classes(work.session, described)?.as_ref())?;
         let config = checkpoint::config(work.session, described)?;
         let model = checkpoint::classifier(config.clone(), task.outputs(), compute)?;
         let inputs = work.recipe.inputs.get("model").cloned().unwrap_or_default();

@@ -80,7 +80,7 @@ impl Stage for Interpolate {
         let session = work.session;
         let mut task = TaskInputs::load(work)?;
         let group = Group::load(work, &mut task, self.compute)?;
-        let encoder = checkpoint::encoder(session, work.optional("tokenizer"))?;
+        let encoder = checkpoint::encoder(session, work.optional("tokenizer"), &group.config)?;
         let max_length = group.config.max_length(None);
         let splits: Result<Vec<EncodedExamples>, Failure> = self
             .splits

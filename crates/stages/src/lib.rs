@@ -33,6 +33,7 @@ pub mod front_door;
 pub mod init;
 pub mod ladder;
 pub mod rows;
+mod running_text;
 
 mod adapter;
 mod checkpoint;

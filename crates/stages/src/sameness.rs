@@ -15,7 +15,8 @@ const IGNORED: [&str; 7] = [
     "_attn_implementation_autoset",
 ];
 
-/// Settings of a `tokenizer.json` that are not used here: the length of the model decides.
+/// Settings of a `tokenizer.json` that are not used here: the length of the model decides. Of `truncation` only the side
+/// that is cut counts.
 const SETTINGS: [&str; 2] = ["truncation", "padding"];
 
 /// The first place in which two things differ, and both values.
@@ -52,7 +53,15 @@ pub(crate) fn configs(a: &[u8], b: &[u8]) -> Option<Difference> {
 
 /// What differs between two `tokenizer.json`.
 pub(crate) fn tokenizers(a: &[u8], b: &[u8]) -> Option<Difference> {
-    without("tokenizer.json", a, b, &SETTINGS)
+    let side = |bytes: &[u8]| {
+        let tokenizer: Option<Value> = serde_json::from_slice(bytes).ok();
+        let side =
+            tokenizer.and_then(|tokenizer| Some(tokenizer.get("truncation")?.get("direction")?.to_string()));
+        side.unwrap_or_else(|| "\"Right\"".into())
+    };
+    let (one, other) = (side(a), side(b));
+    let difference = || (one != other).then(|| Difference::new("truncation.direction", &one, &other));
+    without("tokenizer.json", a, b, &SETTINGS).or_else(difference)
 }
 
 /// What differs between two JSON objects but for some of their fields.
@@ -143,6 +152,9 @@ mod tests {
         let one = r#"{"truncation": null, "padding": null, "model": {"vocab": {"a": 0}}}"#;
         let cut = r#"{"truncation": {"max_length": 8}, "model": {"vocab": {"a": 0}}}"#;
         assert_eq!(tokenizers(one.as_bytes(), cut.as_bytes()), None);
+        let left = r#"{"truncation": {"direction": "Left"}, "model": {"vocab": {"a": 0}}}"#;
+        let found = tokenizers(one.as_bytes(), left.as_bytes()).unwrap().to_string();
+        assert_eq!(found, "`truncation.direction` is \"Right\" in one and \"Left\" in the other");
         let other = r#"{"model": {"vocab": {"a": 1}}}"#;
         let found = tokenizers(one.as_bytes(), other.as_bytes()).unwrap().to_string();
         assert_eq!(found, "`model.vocab.a` is 0 in one and 1 in the other");

@@ -103,7 +103,7 @@ impl Stage for Soup {
         let method = self.method()?;
         let mut task = TaskInputs::load(work)?;
         let described = work.input("config")?;
-        task.answered_by(checkpoint::class_names(work.session, described)?.as_deref())?;
+        task.answered_by(checkpoint::classes(work.session, described)?.as_ref())?;
         let config = checkpoint::config(work.session, described)?;
         let model = checkpoint::classifier(config, task.outputs(), self.compute)?;
         let files = Files::open(work)?;
@@ -192,7 +192,7 @@ impl Soup {
         with: &Selecting<'_>,
         work: &mut Work<'_>,
     ) -> Result<Vec<MemberRow>, Failure> {
-        let encoder = checkpoint::encoder(work.session, work.optional("tokenizer"))?;
+        let encoder = checkpoint::encoder(work.session, work.optional("tokenizer"), with.model.config())?;
         let max_length = with.model.config().max_length(None);
         let held_out = with.task.encoded(&encoder, "split.val", max_length)?;
         let mut scorer = Scorer::default();

@@ -209,7 +209,7 @@ impl TaskInputs {
     ///
     /// # Errors
     /// [`Failure::Input`] with both orders if the model has other labels than the task.
-    pub(crate) fn answered_by(&mut self, classes: Option<&[String]>) -> Result<(), Failure> {
+    pub(crate) fn answered_by(&mut self, classes: Option<&labels::Classes>) -> Result<(), Failure> {
         self.classes = match self.form {
             Form::Classification => labels::classes_of(classes, &self.labels)?,
             Form::Preference => None,
@@ -221,7 +221,7 @@ impl TaskInputs {
     ///
     /// # Errors
     /// As [`TaskInputs::answered_by`].
-    pub(crate) fn in_order_of(mut self, classes: Option<&[String]>) -> Result<Self, Failure> {
+    pub(crate) fn in_order_of(mut self, classes: Option<&labels::Classes>) -> Result<Self, Failure> {
         self.answered_by(classes)?;
         let Some(classes) = self.classes.take() else { return Ok(self) };
         let mut labels = self.labels.clone();
@@ -279,9 +279,24 @@ impl TaskInputs {
             Failure::Input(format!("the task has no part `{part}`; it has {}", known.join(", ")))
         })?;
         let inputs = match self.form {
-            Form::Classification => encoder.encode(&examples.content, max_length)?,
-            Form::Preference => encoder.encode_apart(&examples.content, max_length)?,
+            Form::Classification => encoder.encode(&examples.content, max_length),
+            Form::Preference => encoder.encode_apart(&examples.content, max_length),
         };
+        let inputs = inputs.map_err(|error| match error {
+            tasks::Error::Encode { index, text, reason } => {
+                let hint = if text.trim().is_empty() {
+                    "; `skip_empty = true` in the task file leaves such rows out"
+                } else {
+                    ""
+                };
+                Failure::Input(format!(
+                    "task part `{part}`: example `{}` (`{}`) cannot be encoded: {reason}{hint}",
+                    examples.ids[index],
+                    text.escape_debug()
+                ))
+            }
+            other => other.into(),
+        })?;
         Ok(EncodedExamples {
             ids: examples.ids.clone(),
             cases: examples.cases.clone(),

@@ -49,13 +49,29 @@ pub enum Error {
         /// The type that was asked for.
         expected: Kind,
     },
-    /// A column that is read as text holds something that is no text, number or truth value.
+    /// A column that is read as text holds something that has no text form.
     #[error("column `{column}` is {found}, which cannot be read as text")]
     NoText {
         /// The column.
         column: String,
         /// The type in the file, in Arrow's words.
         found: String,
+    },
+    /// A column that is read as text holds values with parts of their own.
+    #[error("column `{column}` is {found}: name one value of it by its path, as in `messages[-1].content`")]
+    Nested {
+        /// The column, or the path that was followed.
+        column: String,
+        /// The type that was found there, in Arrow's words.
+        found: String,
+    },
+    /// Bytes that are read as text are none.
+    #[error("column `{column}`, row {row}: the bytes are not UTF-8")]
+    NotUtf8 {
+        /// The column.
+        column: String,
+        /// The row, from 1.
+        row: usize,
     },
     /// A column has nulls where none are allowed.
     #[error("column `{column}` has {nulls} null(s), and none are allowed")]

@@ -55,6 +55,11 @@ impl Columns {
         Self::read(bytes, &[]).map(|columns| columns.present)
     }
 
+    /// True if the file has a column of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.present.iter().any(|present| present == name)
+    }
+
     /// A column by name.
     ///
     /// # Errors
@@ -82,7 +87,7 @@ impl Columns {
     }
 
     fn pieces(&self, name: &str, expected: Option<Kind>) -> Result<Vec<&dyn Array>, Error> {
-        if !self.present.iter().any(|present| present == name) {
+        if !self.has(name) {
             let (column, present) = (name.into(), self.present.clone());
             return Err(Error::MissingColumn { column, expected, present });
         }
@@ -145,6 +150,13 @@ fn check_pages(bytes: &[u8], metadata: &Arc<ParquetMetaData>, mask: &ProjectionM
     let rows =
         u64::try_from(metadata.file_metadata().num_rows()).map_err(|_| corrupt("negative number of rows"))?;
     check("number of rows", rows, MAX_ROWS)?;
+    // The decoder makes room for the rows that a group declares.
+    let of_group = |rows: u64, group: &parquet::file::metadata::RowGroupMetaData| {
+        u64::try_from(group.num_rows()).ok().and_then(|more| rows.checked_add(more))
+    };
+    if metadata.row_groups().iter().try_fold(0, of_group) != Some(rows) {
+        return Err(corrupt("the rows of its row groups are not those of the file"));
+    }
     let (mut largest, mut decoded) = (0, 0);
     for group in metadata.row_groups() {
         let chosen = group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));

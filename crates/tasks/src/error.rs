@@ -22,8 +22,8 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A `tokenizer.json` cannot be used.
-    #[error("tokenizer.json cannot be used: {reason}")]
+    /// A tokenizer cannot be used.
+    #[error("the tokenizer cannot be used: {reason}")]
     Tokenizer {
         /// What is wrong with it.
         reason: String,

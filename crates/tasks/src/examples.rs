@@ -93,6 +93,30 @@ impl Examples {
         self.labels.is_empty()
     }
 
+    /// The examples at these places, in this order.
+    pub(crate) fn at(&self, places: &[usize]) -> Self {
+        fn some<T: Clone>(all: &[T], places: &[usize]) -> Vec<T> {
+            places.iter().map(|&place| all[place].clone()).collect()
+        }
+        let content = match &self.content {
+            Content::Text { first, second } => Content::Text {
+                first: some(first, places),
+                second: second.as_ref().map(|second| some(second, places)),
+            },
+            Content::Dense { values, width } => Content::Dense {
+                values: places
+                    .iter()
+                    .flat_map(|&place| &values[place * width..][..*width])
+                    .copied()
+                    .collect(),
+                width: *width,
+            },
+        };
+        let (ids, labels, cases) =
+            (some(&self.ids, places), some(&self.labels, places), some(&self.cases, places));
+        Self { ids, content, labels, cases }
+    }
+
     /// Checks that the columns have one length, that ids are unique, labels below `classes`, numbers finite, and that
     /// there is at least one example.
     ///

@@ -29,6 +29,7 @@ pub mod hans;
 mod masking;
 mod metric;
 mod pool;
+mod published;
 pub mod roles;
 mod source;
 mod special_tokens;
@@ -37,13 +38,18 @@ mod task;
 mod tokenizer_file;
 
 pub use corruption::{Corruption, SequencePairs};
-pub use encode::{ENCODING_VERSION, Encoded, Encoder, TextEncoder, encoding_versions, vocabulary_size};
+pub use encode::{
+    ENCODING_VERSION, Encoded, Encoder, TextEncoder, check_vocabulary, encoding_versions, vocabulary_size,
+};
 pub use error::Error;
 pub use examples::{Content, Examples};
 pub use form::Form;
 pub use masking::{MaskedBatch, Masking};
 pub use metric::{Metric, ratings};
 pub use pool::{Pool, PoolBy};
+pub use published::{
+    Model as PublishedModel, SENTENCEPIECE_FILES, TOKENIZER_FILES, published_tokenizer, published_versions,
+};
 pub use source::{Batch, LabelledBatch, Source};
 pub use special_tokens::{PADDING, token_id, tokenizer_config};
 pub use task::{Intervention, Task};

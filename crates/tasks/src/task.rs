@@ -15,7 +15,7 @@ pub struct Task {
     pub form: Form,
     /// What it is scored by.
     pub metric: Metric,
-    /// What is trained on.
+    /// What is trained on; empty where models are only evaluated.
     pub train: Examples,
     /// What is evaluated on, by name. `val` is for choices, `id` in distribution, the rest out of it.
     pub splits: BTreeMap<String, Examples>,
@@ -78,17 +78,20 @@ impl Task {
             if self.labels.len() != 2 || !self.pools.is_empty() {
                 return wrong("labels", "a preference has two labels, which do not pool".into());
             }
-            if !matches!(self.train.content, Content::Text { second: Some(_), .. }) {
-                return wrong("train", "a preference is between the two texts of a pair".into());
-            }
+        }
+        let Some((first, like)) = self.parts().next() else {
+            return wrong(&self.name, "it has no example".into());
+        };
+        if self.form == Form::Preference && !matches!(like.content, Content::Text { second: Some(_), .. }) {
+            return wrong(&first, "a preference is between the two texts of a pair".into());
         }
         for (part, examples) in self.parts() {
             examples.check(&part, self.labels_of(&part).len())?;
-            let (found, expected) = (examples.content.kind(), self.train.content.kind());
+            let (found, expected) = (examples.content.kind(), like.content.kind());
             let width =
                 |content: &Content| if let Content::Dense { width, .. } = content { *width } else { 0 };
-            if found != expected || width(&examples.content) != width(&self.train.content) {
-                return wrong(&part, format!("these are {found}, but the training examples are {expected}"));
+            if found != expected || width(&examples.content) != width(&like.content) {
+                return wrong(&part, format!("these are {found}, but those of `{first}` are {expected}"));
             }
         }
         for (name, intervention) in &self.interventions {
@@ -106,13 +109,14 @@ impl Task {
         pool.map_or(&self.labels, |pool| &pool.labels)
     }
 
-    /// All parts with their names: `train`, `split.<name>`, `do.<name>.base` and `do.<name>.done`.
+    /// All parts with their names: `train` where there is one, `split.<name>`, `do.<name>.base` and `do.<name>.done`.
     pub fn parts(&self) -> impl Iterator<Item = (String, &Examples)> {
         let splits = self.splits.iter().map(|(name, split)| (format!("split.{name}"), split));
         let interventions = self.interventions.iter().flat_map(|(name, intervention)| {
             [(format!("do.{name}.base"), &intervention.base), (format!("do.{name}.done"), &intervention.done)]
         });
-        std::iter::once(("train".to_owned(), &self.train)).chain(splits).chain(interventions)
+        let train = (!self.train.is_empty()).then(|| ("train".to_owned(), &self.train));
+        train.into_iter().chain(splits).chain(interventions)
     }
 }
 
@@ -178,7 +182,7 @@ mod tests {
         let dense = Content::Dense { values: vec![1.0], width: 1 };
         assert_eq!(
             message(&|t| t.splits.get_mut("val").unwrap().content = dense.clone()),
-            "split.val: these are rows of numbers, but the training examples are texts"
+            "split.val: these are rows of numbers, but those of `train` are texts"
         );
         assert_eq!(
             message(&|t| t.interventions.get_mut("swap").unwrap().done.ids[0] = "z".into()),

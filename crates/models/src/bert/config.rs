@@ -1,5 +1,7 @@
 //! The shape of a BERT.
 
+use kernels::embedding::Positions;
+
 use super::Variant;
 use crate::Error;
 use crate::fields::{check_in, check_size};
@@ -78,12 +80,30 @@ impl Config {
 
     /// One more than the largest segment that inputs may name; a model without segments looks at none.
     pub(crate) fn segments(&self) -> usize {
-        if self.type_vocab_size == 0 { u32::MAX as usize } else { self.type_vocab_size }
+        if self.type_vocab_size == 0 || self.has_one_segment() {
+            u32::MAX as usize
+        } else {
+            self.type_vocab_size
+        }
     }
 
-    /// Row of a sequence's first token in the table of positions.
+    /// Whether all tokens are of the same segment, whatever a tokenizer says: RoBERTa has a table of one row, and
+    /// transformers never gives it another segment.
+    pub(crate) fn has_one_segment(&self) -> bool {
+        self.variant == Variant::Roberta && self.type_vocab_size == 1
+    }
+
+    /// Rows of the tokens in the table of positions.
+    pub(crate) fn numbering(&self) -> Positions {
+        self.variant.numbering(self.pad_token_id)
+    }
+
+    /// Row of a sequence's first token in the table of positions, where it is not the padding word.
     pub(crate) fn first_position(&self) -> usize {
-        self.variant.first_position(self.pad_token_id)
+        match self.numbering() {
+            Positions::Place => 0,
+            Positions::Behind(padding) => padding as usize + 1,
+        }
     }
 
     /// The longest sequence, in tokens.

@@ -55,7 +55,7 @@ fn embedding(config: &Config, layout: &mut Layout) -> Embedding {
     Embedding {
         words,
         positions,
-        first_position: config.first_position(),
+        numbering: config.numbering(),
         segments,
         width: h,
         norm: Some(norm),

@@ -1,6 +1,9 @@
 //! Relatives that share BERT's encoder: what they call their tensors, and where they differ.
 
+use kernels::embedding::Positions;
 use serde::{Deserialize, Serialize};
+
+use versions::Versions;
 
 use crate::Head;
 use crate::family::HeadNames;
@@ -118,11 +121,20 @@ impl Variant {
         HeadNames { pooler, classifier: &["classifier."], language }
     }
 
-    /// Rows of the table of positions before that of the first token.
-    pub(crate) fn first_position(self, pad_token_id: u32) -> usize {
+    /// Versions of what a variant does on top of the family.
+    pub(crate) fn versions(self) -> Versions {
         match self {
-            Self::Bert | Self::DistilBert => 0,
-            Self::Roberta => pad_token_id as usize + 1,
+            // 2: positions are numbered by the tokens that are no padding, and pairs have one segment.
+            Self::Roberta => Versions::of("roberta", 2),
+            Self::Bert | Self::DistilBert => Versions::default(),
+        }
+    }
+
+    /// How tokens are numbered in the table of positions.
+    pub(crate) fn numbering(self, pad_token_id: u32) -> Positions {
+        match self {
+            Self::Bert | Self::DistilBert => Positions::Place,
+            Self::Roberta => Positions::Behind(pad_token_id),
         }
     }
 

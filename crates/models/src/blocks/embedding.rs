@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use kernels::embedding::{self, Tables};
+use kernels::embedding::{self, Positions, Tables};
 use kernels::rows;
 
 use super::{Buffer, Norm, Pass, Site, norm};
@@ -15,8 +15,8 @@ pub(crate) struct Embedding {
     pub(crate) words: Range<usize>,
     /// `[positions, H]`, behind the words, or empty.
     pub(crate) positions: Range<usize>,
-    /// Row of a sequence's first token in the table of positions.
-    pub(crate) first_position: usize,
+    /// Rows of the tokens in the table of positions.
+    pub(crate) numbering: Positions,
     /// `[segments, H]`, behind the positions, or empty.
     pub(crate) segments: Range<usize>,
     pub(crate) width: usize,
@@ -30,7 +30,7 @@ impl Embedding {
     pub(crate) fn of_words(words: Range<usize>, width: usize, drop: Site) -> Self {
         let none = words.end..words.end;
         let (positions, segments) = (none.clone(), none);
-        Self { words, positions, first_position: 0, segments, width, norm: None, drop }
+        Self { words, positions, numbering: Positions::Place, segments, width, norm: None, drop }
     }
 
     /// Leaves the sums in `stream`: `[n, H]`.
@@ -60,9 +60,9 @@ impl Embedding {
         if self.positions.is_empty() {
             return rows::gather(out, words, tokens.ids, h);
         }
-        let positions = &values[self.positions.clone()][self.first_position * h..];
+        let positions = &values[self.positions.clone()];
         let tables = Tables { words, positions, segments: &values[self.segments.clone()] };
-        embedding::forward(out, tables, packed(tokens), h);
+        embedding::forward(out, tables, self.packed(tokens), h);
     }
 
     /// Given the gradient `d` of the stream, `[n, H]`, adds those of the tables.
@@ -87,12 +87,12 @@ impl Embedding {
             return rows::scatter_add(words, d, tokens.ids, h);
         }
         let (positions, segments) = tables.split_at_mut(self.positions.len());
-        let positions = &mut positions[self.first_position * h..];
-        embedding::backward(d, Tables { words, positions, segments }, packed(tokens), h);
+        embedding::backward(d, Tables { words, positions, segments }, self.packed(tokens), h);
     }
-}
 
-/// The kernels' form of packed tokens.
-fn packed<'a>(tokens: &Tokens<'a>) -> embedding::Tokens<'a> {
-    embedding::Tokens { words: tokens.ids, segments: tokens.types, starts: tokens.starts }
+    /// The kernels' form of packed tokens.
+    fn packed<'a>(&self, tokens: &Tokens<'a>) -> embedding::Tokens<'a> {
+        let Tokens { ids: words, types: segments, starts } = *tokens;
+        embedding::Tokens { words, segments, starts, positions: self.numbering }
+    }
 }

@@ -290,7 +290,8 @@ fn embeddings() {
         let mut embedding = Embedding::of_words(words, H, DROP);
         if n_positions > 0 {
             embedding.positions = layout.push("positions", &[n_positions, H]);
-            embedding.first_position = 2;
+            // Word 1 is there twice.
+            embedding.numbering = Positions::Behind(1);
             let end = embedding.positions.end;
             embedding.segments = if n_segments > 0 { layout.push("segments", &[2, H]) } else { end..end };
         }

@@ -55,9 +55,13 @@ impl Pass<'_> {
         };
         let filler = config.pad_token_id.min(config.vocab_size as u32 - 1);
         let words = look_up("word", &batch.spread(tokens.ids, filler))?;
-        let mut sums = (words + look_up("position", &batch.positions(config.first_position()))?)?;
+        let mut sums = (words + look_up("position", &batch.positions(tokens, config.numbering()))?)?;
         if config.type_vocab_size > 0 {
-            sums = (sums + look_up("token_type", &batch.spread(tokens.types, 0))?)?;
+            let types = match config.has_one_segment() {
+                true => vec![0; batch.rows.len()],
+                false => batch.spread(tokens.types, 0),
+            };
+            sums = (sums + look_up("token_type", &types)?)?;
         }
         let mut x = self.norm(&sums, &format!("{body}.embeddings.LayerNorm"), config.layer_norm_eps)?;
         x = self.drop(x, mask(self.dropout, site::EMBEDDINGS, config.hidden_dropout_prob), &batch.rows)?;

@@ -2,6 +2,7 @@
 
 use candle_core::{Module, Tensor};
 use candle_nn::Activation;
+use kernels::embedding::Positions;
 
 use super::attention::Scores;
 use super::padded::Padded;
@@ -37,7 +38,10 @@ impl Pass<'_> {
         let body = names.body;
         let mut x = self.look_up(&format!("{body}.{}.weight", names.words), &batch.spread(tokens.ids, 0))?;
         if let Some(positions) = names.positions {
-            x = (x + self.look_up(&format!("{body}.{positions}.weight"), &batch.positions(0))?)?;
+            x = (x + self.look_up(
+                &format!("{body}.{positions}.weight"),
+                &batch.positions(tokens, Positions::Place),
+            )?)?;
         }
         x = self.drop(x, mask(self.dropout, site::EMBEDDINGS, config.embedding_dropout), &batch.rows)?;
         let (past, angles) = (self.past(n)?, self.angles(&config.frequencies(), n)?);

@@ -1,5 +1,9 @@
 //! Sequences side by side, the shorter ones filled up.
 
+use kernels::embedding::Positions;
+
+use crate::Tokens;
+
 /// Sequences padded to the longest, as rows `sequence * longest + position`.
 pub(super) struct Padded {
     pub(super) n_sequences: usize,
@@ -32,10 +36,16 @@ impl Padded {
         self.rows.iter().map(|row| row.map_or(filler, |row| packed[row as usize])).collect()
     }
 
-    /// Positions of tokens, counted from `first`; 0 of fillers.
-    pub(super) fn positions(&self, first: usize) -> Vec<u32> {
-        let position = |place| (place % self.longest + first) as u32;
-        self.rows.iter().enumerate().map(|(place, row)| row.map_or(0, |_| position(place))).collect()
+    /// Positions of tokens; 0 of fillers.
+    pub(super) fn positions(&self, tokens: &Tokens<'_>, numbering: Positions) -> Vec<u32> {
+        let mut positions = vec![0; self.rows.len()];
+        for (sequence, span) in tokens.starts.windows(2).enumerate() {
+            let ids = &tokens.ids[span[0] as usize..span[1] as usize];
+            for (place, position) in numbering.of(ids).enumerate() {
+                positions[sequence * self.longest + place] = position as u32;
+            }
+        }
+        positions
     }
 
     /// 0 at tokens, hugely negative at fillers: added to scores of attention to these.

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use crate::stage::Failure;
 
 /// Files that describe a model: its shape and its tokenizer.
-const DESCRIPTION: [&str; 7] = [
+const DESCRIPTION: [&str; 8] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "vocab.txt",
     "vocab.json",
     "merges.txt",
@@ -45,6 +46,8 @@ impl Stored {
 pub(super) struct Choice {
     /// Those that describe the model.
     pub(super) description: Vec<&'static str>,
+    /// A file of SentencePiece's, which nothing reads.
+    pub(super) sentencepiece: Option<&'static str>,
     /// The weights.
     pub(super) weights: Stored,
 }
@@ -70,7 +73,8 @@ impl Choice {
             );
         }
         let description = DESCRIPTION.into_iter().filter(|name| names.contains(name)).collect();
-        Ok(Self { description, weights })
+        let sentencepiece = tasks::SENTENCEPIECE_FILES.into_iter().find(|name| names.contains(name));
+        Ok(Self { description, sentencepiece, weights })
     }
 }
 
@@ -86,7 +90,10 @@ mod tests {
     fn safetensors_come_first_and_strangers_stay_away() {
         let all = ["config.json", "vocab.txt", "model.safetensors", "pytorch_model.bin", "run.py", INDEX];
         let choice = choose(&all, false).unwrap();
-        assert_eq!(choice, Choice { description: vec!["config.json", "vocab.txt"], weights: Stored::Whole });
+        assert_eq!(choice.description, ["config.json", "vocab.txt"]);
+        assert_eq!((choice.sentencepiece, choice.weights), (None, Stored::Whole));
+        let t5 = ["config.json", "model.safetensors", "spiece.model"];
+        assert_eq!(choose(&t5, false).unwrap().sentencepiece, Some("spiece.model"));
         assert_eq!(choose(&["config.json", INDEX], false).unwrap().weights, Stored::Sharded);
     }
 

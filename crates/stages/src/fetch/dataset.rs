@@ -8,7 +8,7 @@ use serde::Serialize;
 use store::Media;
 
 use super::origin::Origin;
-use crate::data_files::role;
+use crate::data_files::{matches, role};
 use crate::stage::{Failure, Work};
 
 /// Files of a data set of the hub.
@@ -63,38 +63,5 @@ impl Dataset {
             digests.insert(&file.path, file.digest.as_str());
         }
         work.fact("files", digests)
-    }
-}
-
-/// Whether a path is of a pattern in which `*` stands for any run of characters but slashes.
-fn matches(pattern: &str, path: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == path,
-        Some((start, rest)) => path.strip_prefix(start).is_some_and(|tail| {
-            let ends = (0..=tail.len()).filter(|&end| tail.is_char_boundary(end));
-            ends.take_while(|&end| !tail[..end].contains('/')).any(|end| matches(rest, &tail[end..]))
-        }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns() {
-        for (pattern, path) in [
-            ("a/b.txt", "a/b.txt"),
-            ("mnli/*.parquet", "mnli/x-0.parquet"),
-            ("*/train*", "q/train-0"),
-            ("*", "é"),
-        ] {
-            assert!(matches(pattern, path), "{pattern} {path}");
-        }
-        for (pattern, path) in
-            [("a", "ab"), ("*.parquet", "mnli/x.parquet"), ("m*/t*x", "mnli/train/x"), ("", "a")]
-        {
-            assert!(!matches(pattern, path), "{pattern} {path}");
-        }
     }
 }

@@ -13,11 +13,11 @@ use super::choice::{Choice, Stored};
 use crate::stage::{Failure, Work};
 
 /// Changes whenever the same files become other outputs.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Versions of this method and of those that it rests on.
 pub(super) fn versions() -> Versions {
-    Versions::of("import", VERSION)
+    Versions::of("import", VERSION).and(tasks::published_versions())
 }
 
 /// Bytes of a file that describes a model, at most: the largest vocabularies take a tenth of it.
@@ -79,21 +79,22 @@ pub(super) fn publish(work: &mut Work<'_>, files: &Files, choice: &Choice) -> Re
     let config = described(fields.clone());
     work.publish("config", Media::Json, &config)?;
     work.fact("model_type", fields.get("model_type").unwrap_or(&Value::Null))?;
-    let reads = std::str::from_utf8(&config)
+    let read = std::str::from_utf8(&config)
         .map_err(|error| error.to_string())
-        .and_then(|text| models::Config::from_json(text).map(|_| ()).map_err(|error| error.to_string()));
-    if let Err(reason) = reads {
+        .and_then(|text| models::Config::from_json(text).map_err(|error| error.to_string()));
+    if let Err(reason) = &read {
         work.session.note(&format!("fetched, but no stage here can run it: {reason}"));
     }
 
-    match tokenizer(files, choice)? {
+    let reads_segments = read.is_ok_and(|config| config.has_segments());
+    match tokenizer(files, choice, &fields, reads_segments)? {
         Some(tokenizer) => {
             tasks::vocabulary_size(&tokenizer)?;
             work.publish("tokenizer", Media::Json, &tokenizer)?;
         }
-        None => {
-            work.session.note("it has no tokenizer that is read here (tokenizer.json, or a BERT's vocab.txt)")
-        }
+        None => work.session.note(
+            "it has no tokenizer: neither tokenizer.json, nor vocab.txt, nor vocab.json with merges.txt",
+        ),
     }
 
     let object = publish_weights(work, files, choice)?;
@@ -126,24 +127,21 @@ fn in_order(value: Value) -> Value {
     }
 }
 
-/// The tokenizer as one file: the published one, byte for byte, or the one that a vocabulary is.
-fn tokenizer(files: &Files, choice: &Choice) -> Result<Option<Vec<u8>>, Failure> {
-    let has = |name| choice.description.contains(&name);
-    if has("tokenizer.json") {
-        return Ok(Some(files.read("tokenizer.json")?));
+/// The tokenizer as one file that does what transformers makes of all of them.
+fn tokenizer(
+    files: &Files,
+    choice: &Choice,
+    config: &serde_json::Map<String, Value>,
+    reads_segments: bool,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let mut of_tokenizer = BTreeMap::new();
+    for name in choice.description.iter().filter(|name| tasks::TOKENIZER_FILES.contains(name)) {
+        of_tokenizer.insert((*name).to_owned(), files.read(name)?);
     }
-    if !has("vocab.txt") {
-        return Ok(None);
-    }
-    let lowercase = match has("tokenizer_config.json") {
-        true => files.object("tokenizer_config.json")?.1.get("do_lower_case").and_then(Value::as_bool),
-        false => None,
-    };
-    let vocabulary = String::from_utf8(files.read("vocab.txt")?)
-        .map_err(|error| Failure::Input(format!("vocab.txt is not UTF-8: {error}")))?;
-    // As in transformers, a BERT that does not say is uncased.
-    let tokenizer = tasks::corpus::tokenizer_of_vocabulary(&vocabulary, lowercase.unwrap_or(true))?;
-    Ok(Some(tokenizer.into_bytes()))
+    // To be refused by its name: nothing reads it.
+    of_tokenizer.extend(choice.sentencepiece.map(|name| (name.to_owned(), Vec::new())));
+    let model = tasks::PublishedModel { config, reads_segments };
+    Ok(tasks::published_tokenizer(&of_tokenizer, model)?)
 }
 
 /// Publishes the weights as one safetensors file: as it is where there is one.

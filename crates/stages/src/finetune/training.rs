@@ -66,10 +66,10 @@ impl Finetune {
         }
         let mut task = TaskInputs::load(work)?;
         if self.head == HeadPolicy::Keep {
-            let classes = checkpoint::class_names(session, work.input("config")?)?;
-            task = task.in_order_of(classes.as_deref())?;
+            let classes = checkpoint::classes(session, work.input("config")?)?;
+            task = task.in_order_of(classes.as_ref())?;
         }
-        let encoder = checkpoint::encoder(session, work.optional("tokenizer"))?;
+        let encoder = checkpoint::encoder(session, work.optional("tokenizer"), &config)?;
         let max_length = config.max_length(self.max_length);
         let train = task.encoded(&encoder, "train", max_length)?;
         let held_out = task.encoded(&encoder, "split.val", max_length)?;

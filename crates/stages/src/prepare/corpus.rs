@@ -4,22 +4,25 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::Media;
 use tasks::corpus;
+use tasks::table::Format;
+use versions::Versions;
 
 use super::parts::PartMaker;
-use crate::data_files::{self, Place};
+use crate::data_files::Place;
+use crate::running_text::Tables;
 use crate::stage::{Failure, Inputs, Session, Work, ranges};
 
 /// Text for pretraining.
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(next_help_heading = "Corpus")]
 pub struct Corpus {
-    /// Text file to train on, relative to --root; repeatable
+    /// File of text to train on, relative to --root; repeatable
     #[arg(long = "train", required = true, num_args = 1.., value_name = "FILE")]
     pub train: Vec<String>,
-    /// Text file to measure the held-out loss on, relative to --root; repeatable
+    /// File of text to measure the held-out loss on, relative to --root; repeatable
     #[arg(long = "held-out", required = true, num_args = 1.., value_name = "FILE")]
     pub held_out: Vec<String>,
     /// Size of the tokenizer's vocabulary
@@ -33,6 +36,10 @@ pub struct Corpus {
     /// Tokens of held-out text to keep
     #[arg(long, default_value_t = 50_000, value_name = "N", value_parser = ranges::count(1..=1_000_000_000))]
     pub held_out_tokens: usize,
+    /// Text in tables.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub tables: Tables,
     /// Where the files are.
     #[command(flatten)]
     #[serde(skip)]
@@ -48,9 +55,10 @@ fn is_zero(number: &usize) -> bool {
 
 impl Corpus {
     pub(super) fn resolve(&mut self, inputs: &mut Inputs, session: &Session) -> Result<(), Failure> {
+        self.tables.resolve(self.train.iter().chain(&self.held_out))?;
         let names = self.train.iter().chain(&self.held_out).map(String::as_str);
         self.files = self.place.resolve(inputs, session, names)?;
-        inputs.rest_on(corpus::versions());
+        inputs.rest_on(self.versions());
         Ok(())
     }
 
@@ -58,13 +66,14 @@ impl Corpus {
     /// the other is made from but for the tokenizer.
     pub(super) fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let texts = |work: &Work<'_>, names: &[String]| -> Result<Vec<String>, Failure> {
-            names.iter().map(|name| data_files::text(work, &self.place, name)).collect()
+            self.tables.texts(work, &self.place, names)
         };
-        let parts = PartMaker { work, files: &self.files, versions: corpus::versions() };
+        let parts = PartMaker { work, files: &self.files, versions: self.versions() };
         let mut section = json!({ "corpus": "train", "files": self.train, "vocabulary": self.vocabulary });
         if self.sentinels > 0 {
             section["sentinels"] = self.sentinels.into();
         }
+        self.add_tables(&mut section, &self.train)?;
         let train = parts.make(section.clone(), &self.train, |part| {
             let train = texts(work, &self.train)?;
             let tokenizer = corpus::train_tokenizer_with_sentinels(&train, self.vocabulary, self.sentinels)?;
@@ -75,9 +84,10 @@ impl Corpus {
             Ok(())
         })?;
         let files: Vec<String> = self.train.iter().chain(&self.held_out).cloned().collect();
-        let section = json!({
+        let mut section = json!({
             "corpus": "held-out", "files": self.held_out, "tokens": self.held_out_tokens, "tokenizer": section,
         });
+        self.add_tables(&mut section, &self.held_out)?;
         let held_out = parts.make(section, &files, |part| {
             let tokenizer = part.session.bytes(&train.input_of("tokenizer")?)?;
             let mut held_out = corpus::tokenize(&tokenizer, &texts(work, &self.held_out)?)?;
@@ -92,6 +102,18 @@ impl Corpus {
         work.part("tokenizer", &train, "tokenizer")?;
         work.part("train", &train, "train")?;
         work.part("held-out", &held_out, "held-out")?;
+        Ok(())
+    }
+
+    fn versions(&self) -> Versions {
+        corpus::versions().and(self.tables.versions())
+    }
+
+    /// Adds to a part's section how its text is found in tables, where it has some.
+    fn add_tables(&self, section: &mut Value, names: &[String]) -> Result<(), Failure> {
+        if names.iter().any(|name| Format::of(name).is_some()) {
+            section["tables"] = crate::stage::json(&self.tables)?;
+        }
         Ok(())
     }
 }

@@ -41,7 +41,7 @@ pub enum Kind {
     Roles(Roles),
     /// The embedded visual world: which digit is this?
     Glyphs(Glyphs),
-    /// A task from your own files: JSONL, TSV, CSV or Parquet
+    /// A task from your own files: JSON, TSV, CSV or Parquet
     Table(Table),
     /// Text for pretraining, and a WordPiece tokenizer trained on it
     Corpus(Corpus),
@@ -142,12 +142,7 @@ fn publish(
     files: &BTreeMap<String, String>,
     section_of: &mut dyn FnMut(&str) -> Section,
 ) -> Result<(), Failure> {
-    let mut examples: BTreeMap<String, &Examples> = BTreeMap::from([("train".to_owned(), &task.train)]);
-    examples.extend(task.splits.iter().map(|(name, split)| (format!("split.{name}"), split)));
-    for (name, intervention) in &task.interventions {
-        examples.insert(format!("do.{name}.base"), &intervention.base);
-        examples.insert(format!("do.{name}.done"), &intervention.done);
-    }
+    let examples: BTreeMap<String, &Examples> = task.parts().collect();
     let sizes: BTreeMap<&str, usize> =
         examples.iter().map(|(role, examples)| (role.as_str(), examples.len())).collect();
     work.fact("examples", sizes)?;

@@ -45,7 +45,8 @@ impl Table {
     pub(super) fn resolve(&mut self, inputs: &mut Inputs, session: &Session) -> Result<(), Failure> {
         let name = self.spec.display().to_string();
         let text = data_files::utf8(&name, data_files::read(&self.spec)?)?;
-        let spec = Spec::parse(&text).map_err(|error| Failure::Input(format!("{name}: {error}")))?;
+        let mut spec = Spec::parse(&text).map_err(|error| Failure::Input(format!("{name}: {error}")))?;
+        spec.expand(|pattern| self.place.matching(session, pattern))?;
         let files = spec.files();
         self.content.files = self.place.resolve(inputs, session, files.iter().map(String::as_str))?;
         self.content.specification = spec.canonical();
@@ -61,7 +62,21 @@ impl Table {
             return Err(Failure::Bug("the specification was not read".into()));
         };
         let read = spec.read_with(|name| data_files::bytes(work, &self.place, name))?;
-        work.fact("overlap_with_train", &read.overlap)?;
+        for note in &read.notes {
+            work.session.note(note);
+        }
+        let counts = [
+            ("overlap_with_train", &read.overlap),
+            ("duplicates", &read.duplicates),
+            ("contradictions", &read.contradictions),
+            ("skipped", &read.skipped),
+        ];
+        for (name, counts) in counts {
+            // An overlap of none is worth saying.
+            if !counts.is_empty() {
+                work.fact(name, counts)?;
+            }
+        }
         let mut recipes = spec.part_recipes();
         publish(work, &read.task, &self.content.files, &mut |role| match recipes.remove(role) {
             Some(recipe) => Section {

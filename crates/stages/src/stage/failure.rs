@@ -117,6 +117,7 @@ impl Failure {
                 | store::Error::Unknown { .. }
                 | store::Error::Ambiguous { .. },
             )
+            | Self::Learn(learn::Error::Model(_) | learn::Error::Weights(_))
             | Self::Task(_)
             | Self::Model(_)
             | Self::Weights(_)

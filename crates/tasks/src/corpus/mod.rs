@@ -11,7 +11,7 @@ mod wordpiece;
 
 pub use segments::{Objective, Source};
 pub use text::{Text, tokenize};
-pub use wordpiece::{tokenizer_of_vocabulary, train_tokenizer, train_tokenizer_with_sentinels};
+pub use wordpiece::{train_tokenizer, train_tokenizer_with_sentinels};
 
 /// Changes whenever the same files and parameters yield another tokenizer, other tokens or other batches.
 pub const VERSION: u32 = 1;

@@ -68,25 +68,6 @@ pub fn train_tokenizer_with_sentinels<T: AsRef<str>>(
     Ok(TokenizerFile { vocabulary: &tokens, special, kind }.to_json())
 }
 
-/// The `tokenizer.json` of a BERT that was published with a `vocab.txt` alone, an entry on each line.
-///
-/// # Errors
-/// [`Error::Tokenizer`] if a special token is missing or an entry stands there twice.
-pub fn tokenizer_of_vocabulary(vocabulary: &str, lowercase: bool) -> Result<String, Error> {
-    let refused = |reason: String| Error::Tokenizer { reason: format!("vocab.txt: {reason}") };
-    let entries: Vec<&str> = vocabulary.lines().collect();
-    let mut ids = HashMap::with_capacity(entries.len());
-    for (id, &entry) in entries.iter().enumerate() {
-        if let Some(before) = ids.insert(entry, id) {
-            return Err(refused(format!("lines {} and {} are both {entry:?}", before + 1, id + 1)));
-        }
-    }
-    let id = |token: &str| ids.get(token).copied().ok_or_else(|| refused(format!("it has no {token}")));
-    let mut special = SPECIAL.into_iter().map(id).collect::<Result<Vec<usize>, Error>>()?;
-    special.sort_unstable();
-    Ok(TokenizerFile { vocabulary: &entries, special, kind: Kind::WordPieces { lowercase } }.to_json())
-}
-
 /// How often each word occurs, as the tokenizer will see words.
 fn count_words<T: AsRef<str>>(texts: &[T]) -> Result<BTreeMap<String, u64>, Error> {
     let normalizer = BertNormalizer::new(true, true, None, true);
@@ -255,22 +236,6 @@ mod tests {
         let mut training = Training::new(&words, &alphabet(&words));
         training.merge_until(vocabulary);
         training.tokens
-    }
-
-    #[test]
-    fn a_published_vocabulary_becomes_a_tokenizer() {
-        let vocabulary = "[PAD]\nthe\n[UNK]\n[CLS]\n[SEP]\ncat\n##s\n[MASK]\n";
-        let json = tokenizer_of_vocabulary(vocabulary, true).unwrap();
-        assert_eq!(vocabulary_size(json.as_bytes()).unwrap(), 8);
-        let tokenizer = crate::encode::parse(json.as_bytes()).unwrap();
-        let ids = |text: &str| tokenizer.encode(text, true).unwrap().get_ids().to_vec();
-        assert_eq!(ids("The CATS dog [MASK]"), [3, 1, 5, 6, 2, 7, 4]);
-        let cased = tokenizer_of_vocabulary(vocabulary, false).unwrap();
-        let cased = crate::encode::parse(cased.as_bytes()).unwrap();
-        assert_eq!(cased.encode("The cats", true).unwrap().get_ids(), [3, 2, 5, 6, 4]);
-        let message = |text: &str| tokenizer_of_vocabulary(text, true).unwrap_err().to_string();
-        assert!(message("[PAD]\n[UNK]\n[CLS]\n[SEP]\n").contains("no [MASK]"));
-        assert!(message("a\nb\na\n").contains("lines 1 and 3 are both \"a\""));
     }
 
     /// The same merges by counting everything anew each time.

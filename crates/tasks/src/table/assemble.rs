@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use random::Stream;
+use super::read::{Meaning, Taken};
+use super::repeats::{Repeats, fingerprints};
+use super::{Generator, Pair, Part, Spec};
+use crate::{Content, Error, Examples, Form, Intervention, Pool, Task, hans};
 
-use super::format::File;
-use super::{Generator, Part, Sample, Spec};
-use crate::{Content, Error, Examples, Intervention, Metric, Task, hans};
-
-/// A task from files, and what its splits share with its training set.
+/// A task from files, and what a person should know of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prepared {
     /// The task.
@@ -17,10 +16,18 @@ pub struct Prepared {
     /// For each split, how many of its examples have the text (or both texts) of a training example, but for case and
     /// white space.
     pub overlap: BTreeMap<String, u64>,
+    /// For each part that has some, how many of its examples have the text of an earlier one of the part.
+    pub duplicates: BTreeMap<String, u64>,
+    /// For each part that has some, how many of its texts have different labels.
+    pub contradictions: BTreeMap<String, u64>,
+    /// For each part that has some, how many rows were left out because they are damaged or empty.
+    pub skipped: BTreeMap<String, u64>,
+    /// Sentences about what was noticed.
+    pub notes: Vec<String>,
 }
 
 impl Spec {
-    /// Reads the task from files below `root`.
+    /// Reads the task from files below `root`. Patterns of names stand for nothing here: see [`Spec::expand`].
     ///
     /// # Errors
     /// [`Error::File`] naming the file, the line and what is wrong with it; [`Error::Examples`] if the parts do not fit
@@ -46,19 +53,108 @@ impl Spec {
             let bytes = fetch(&name)?;
             files.insert(name, bytes);
         }
-        let read = |part: &Part| part.read(&files[&part.file], &self.labels, self.metric);
-        let mut splits = BTreeMap::from([("val".to_owned(), read(&self.val)?)]);
-        let mut pools = BTreeMap::new();
-        for (name, part) in &self.split {
+        let mut reading = Reading { spec: self, files, skipped: BTreeMap::new(), notes: Vec::new() };
+        let (splits, pools) = reading.splits()?;
+        let mut interventions = BTreeMap::new();
+        for (name, pair) in &self.interventions {
+            interventions.insert(name.clone(), reading.intervention(name, pair)?);
+        }
+        let nothing = Examples {
+            ids: Vec::new(),
+            content: Content::Text { first: Vec::new(), second: None },
+            labels: Vec::new(),
+            cases: Vec::new(),
+        };
+        let train = self.train.as_ref().map(|train| reading.part("train", train, &self.labels, None));
+        let train = train.transpose()?.unwrap_or(nothing);
+        let Reading { skipped, notes, .. } = reading;
+        let (name, labels) = (self.name.clone(), self.labels.clone());
+        let (form, metric) = (self.form, self.metric);
+        let task = Task { name, labels, form, metric, train, splits, pools, interventions };
+        task.check()?;
+        Ok(Prepared::of(task, skipped, notes))
+    }
+}
+
+impl Prepared {
+    fn of(task: Task, skipped: BTreeMap<String, u64>, notes: Vec<String>) -> Self {
+        let known: BTreeSet<String> = fingerprints(&task.train).collect();
+        let shared = |split| fingerprints(split).filter(|text| known.contains(text)).count() as u64;
+        let overlap = match task.train.is_empty() {
+            true => BTreeMap::new(),
+            false => task.splits.iter().map(|(name, split)| (name.clone(), shared(split))).collect(),
+        };
+        let mut prepared = Self {
+            overlap,
+            duplicates: BTreeMap::new(),
+            contradictions: BTreeMap::new(),
+            skipped,
+            notes,
+            task,
+        };
+        // Interventions repeat what they are made from.
+        for (part, examples) in prepared.task.parts().filter(|(part, _)| !part.starts_with("do.")) {
+            let Repeats { duplicates, contradictions } = Repeats::of(examples);
+            if duplicates > 0 {
+                prepared.duplicates.insert(part.clone(), duplicates);
+            }
+            // Which text of a preference comes first is a matter of chance.
+            if contradictions > 0 && prepared.task.form != Form::Preference {
+                let text = format!("{part}: {contradictions} text(s) are there with different labels");
+                prepared.notes.push(text);
+                prepared.contradictions.insert(part, contradictions);
+            }
+        }
+        prepared
+    }
+}
+
+/// Splits by name, and how the labels of some of them pool.
+type Splits = (BTreeMap<String, Examples>, BTreeMap<String, Pool>);
+
+/// The reading of a specification's files.
+struct Reading<'a> {
+    spec: &'a Spec,
+    files: BTreeMap<String, Vec<u8>>,
+    skipped: BTreeMap<String, u64>,
+    notes: Vec<String>,
+}
+
+impl Reading<'_> {
+    fn part(
+        &mut self,
+        name: &str,
+        part: &Part,
+        labels: &[String],
+        pair: Option<&str>,
+    ) -> Result<Examples, Error> {
+        let meaning = Meaning { labels, metric: self.spec.metric, pair };
+        let Taken { examples, skipped, notes } = part.read(&self.files, meaning)?;
+        if skipped > 0 {
+            self.skipped.insert(name.to_owned(), skipped);
+        }
+        // Two parts of one file notice the same.
+        let new: Vec<String> = notes.into_iter().filter(|note| !self.notes.contains(note)).collect();
+        self.notes.extend(new);
+        Ok(examples)
+    }
+
+    fn splits(&mut self) -> Result<Splits, Error> {
+        let spec = self.spec;
+        let (mut splits, mut pools) = (BTreeMap::new(), BTreeMap::new());
+        if let Some(val) = &spec.val {
+            splits.insert("val".to_owned(), self.part("split.val", val, &spec.labels, None)?);
+        }
+        for (name, part) in &spec.split {
             let wrong = |reason| Error::Specification { reason: format!("[split.{name}]: {reason}") };
-            let pool = part.pool(&self.labels).map_err(wrong)?;
-            let labels = pool.as_ref().map_or(&self.labels, |pool| &pool.labels);
-            splits.insert(name.clone(), part.read(&files[&part.file], labels, self.metric)?);
+            let pool = part.pool(&spec.labels).map_err(wrong)?;
+            let labels = pool.as_ref().map_or(&spec.labels, |pool| &pool.labels);
+            splits.insert(name.clone(), self.part(&format!("split.{name}"), part, labels, None)?);
             pools.extend(pool.map(|pool| (name.clone(), pool)));
         }
-        for (name, generated) in &self.generated {
+        for (name, generated) in &spec.generated {
             let wrong = |reason| Error::Specification { reason: format!("[generated.{name}]: {reason}") };
-            let pool = generated.pool(&self.labels).map_err(wrong)?;
+            let pool = generated.pool(&spec.labels).map_err(wrong)?;
             let (per_case, seed) = (generated.per_case, generated.seed);
             let examples = match generated.generator {
                 Generator::Hans => hans::examples(&hans::Params { per_case, seed })?,
@@ -66,135 +162,46 @@ impl Spec {
             splits.insert(name.clone(), examples);
             pools.extend(pool.map(|pool| (name.clone(), pool)));
         }
-        let mut interventions = BTreeMap::new();
-        for (name, pair) in &self.interventions {
-            let sides = Intervention { name: name.clone(), base: read(&pair.base)?, done: read(&pair.done)? };
-            interventions.insert(name.clone(), sides);
+        Ok((splits, pools))
+    }
+
+    fn intervention(&mut self, name: &str, pair: &Pair) -> Result<Intervention, Error> {
+        let (column, labels) = (pair.pair.as_deref(), &self.spec.labels);
+        let base = self.part(&format!("do.{name}.base"), &pair.base, labels, column)?;
+        let mut done = self.part(&format!("do.{name}.done"), &pair.done, labels, column)?;
+        if let Some(column) = column {
+            let wrong = |reason: String| Error::Examples { part: format!("do.{name}"), reason };
+            let is_sampled = pair.base.sample.is_some();
+            done = partners(&base, &done, column, is_sampled).map_err(wrong)?;
         }
-        let train = read(&self.train)?;
-        let (name, labels) = (self.name.clone(), self.labels.clone());
-        let (form, metric) = (self.form, self.metric);
-        let task = Task { name, labels, form, metric, train, splits, pools, interventions };
-        task.check()?;
-        let known: BTreeSet<String> = fingerprints(&task.train).collect();
-        let shared = |split| fingerprints(split).filter(|text| known.contains(text)).count() as u64;
-        let overlap = task.splits.iter().map(|(name, split)| (name.clone(), shared(split))).collect();
-        Ok(Prepared { task, overlap })
+        Ok(Intervention { name: name.to_owned(), base, done })
     }
 }
 
-impl Part {
-    fn read(&self, bytes: &[u8], labels: &[String], metric: Metric) -> Result<Examples, Error> {
-        let file = File { name: &self.file, bytes, header: self.columns.as_deref() };
-        let mut chosen = vec![self.text.as_str()];
-        chosen.extend(self.label.as_deref());
-        chosen.extend(self.text_b.as_deref());
-        chosen.extend(self.id.as_deref());
-        chosen.extend(self.case.as_deref());
-        let format = self.format().map_err(|reason| Error::Specification { reason })?;
-        let rows = file.read(format, &chosen)?;
-
-        let mut examples: Vec<Example> = Vec::new();
-        for (cells, line) in rows.cells.into_iter().zip(rows.lines) {
-            let mut cells = cells.into_iter();
-            let mut next = || cells.next().unwrap_or_default();
-            let text = next();
-            let label = match self.label {
-                Some(_) => {
-                    let label = self.label(&next(), labels, metric);
-                    let Some(label) = label.map_err(|reason| file.wrong(Some(line), reason))? else {
-                        continue;
-                    };
-                    Some(label)
-                }
-                None => None,
-            };
-            let text_b = self.text_b.as_ref().map(|_| next());
-            let id = self.id.as_ref().map_or_else(|| line.to_string(), |_| next());
-            let (text, text_b, label) = match label {
-                Some(label) => (text, text_b, label),
-                None => sides(text, text_b, &id),
-            };
-            let case =
-                self.case.as_ref().map_or_else(|| self.case_value.clone().unwrap_or_default(), |_| next());
-            examples.push(Example { id, text, text_b, label, case });
+/// The examples of `done` that have the names of those of `base`, in their order. Each must be there once; of a sample's
+/// others nothing is asked.
+fn partners(base: &Examples, done: &Examples, column: &str, is_sampled: bool) -> Result<Examples, String> {
+    let by_id = |examples: &Examples, side: &str| -> Result<BTreeMap<String, usize>, String> {
+        let mut places = BTreeMap::new();
+        for (place, id) in examples.ids.iter().enumerate() {
+            if places.insert(id.clone(), place).is_some() {
+                return Err(format!("`{side}` has two rows whose `{column}` is `{id}`"));
+            }
         }
-        if let Some(sample) = self.sample {
-            examples = sample.of(examples).map_err(|reason| file.wrong(None, reason))?;
-        }
-        if examples.is_empty() {
-            return Err(file.wrong(None, "`drop` leaves no row"));
-        }
-        Ok(columns(examples, self.text_b.is_some()))
-    }
-}
-
-/// The texts of a pair whose first is preferred, and the label of that one. A coin that depends on the example's name says
-/// which is told first: if it were always the same, a model need not read to be right.
-fn sides(preferred: String, other: Option<String>, id: &str) -> (String, Option<String>, u32) {
-    match Stream::new(0, &format!("table/sides/{id}")).bernoulli(0.5) {
-        true => (other.unwrap_or_default(), Some(preferred), 1),
-        false => (preferred, other, 0),
-    }
-}
-
-/// A row of a file, understood.
-#[derive(Clone)]
-struct Example {
-    id: String,
-    text: String,
-    text_b: Option<String>,
-    label: u32,
-    case: String,
-}
-
-fn columns(examples: Vec<Example>, pairs: bool) -> Examples {
-    let (mut first, mut second) = (Vec::new(), Vec::new());
-    let (mut ids, mut labels, mut cases) = (Vec::new(), Vec::new(), Vec::new());
-    for example in examples {
-        ids.push(example.id);
-        first.push(example.text);
-        second.extend(example.text_b);
-        labels.push(example.label);
-        cases.push(example.case);
-    }
-    Examples { ids, content: Content::Text { first, second: pairs.then_some(second) }, labels, cases }
-}
-
-impl Sample {
-    /// The sampled rows, in the order of the file.
-    fn of<T>(self, rows: Vec<T>) -> Result<Vec<T>, String> {
-        let wanted = self.skip.checked_add(self.take).filter(|&wanted| wanted <= rows.len());
-        let Some(wanted) = wanted else {
-            return Err(format!(
-                "`sample` skips {} and takes {} of {} rows",
-                self.skip,
-                self.take,
-                rows.len()
-            ));
-        };
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        Stream::new(self.seed, "table/sample").shuffle(&mut order);
-        let mut chosen = vec![false; rows.len()];
-        for &row in &order[self.skip..wanted] {
-            chosen[row] = true;
-        }
-        Ok(rows.into_iter().zip(chosen).filter_map(|(row, chosen)| chosen.then_some(row)).collect())
-    }
-}
-
-/// What two examples share if their texts are the same but for case and white space.
-fn fingerprints(examples: &Examples) -> impl Iterator<Item = String> {
-    let normal = |text: &str| text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ");
-    let (first, second) = match &examples.content {
-        Content::Text { first, second } => (first.as_slice(), second.as_deref()),
-        Content::Dense { .. } => (&[][..], None),
+        Ok(places)
     };
-    // No normal text holds a tab.
-    first.iter().enumerate().map(move |(index, text)| match second {
-        Some(second) => format!("{}\t{}", normal(text), normal(&second[index])),
-        None => normal(text),
-    })
+    let (bases, dones) = (by_id(base, "base")?, by_id(done, "done")?);
+    let place = |id: &String| {
+        let lacks = || format!("`base` has a row whose `{column}` is `{id}`, and `done` has none");
+        dones.get(id).copied().ok_or_else(lacks)
+    };
+    let places: Vec<usize> = base.ids.iter().map(place).collect::<Result<_, _>>()?;
+    match dones.keys().find(|id| !bases.contains_key(*id)) {
+        Some(id) if !is_sampled => {
+            Err(format!("`done` has a row whose `{column}` is `{id}`, and `base` has none"))
+        }
+        _ => Ok(done.at(&places)),
+    }
 }
 
 #[cfg(test)]
@@ -220,7 +227,7 @@ mod tests {
 
     #[test]
     fn files_become_a_task() {
-        let Prepared { task, overlap } = prepared(SPEC, TRAIN, VAL).unwrap();
+        let Prepared { task, overlap, .. } = prepared(SPEC, TRAIN, VAL).unwrap();
         assert_eq!(
             (task.name.as_str(), &task.train.labels, &task.train.ids),
             ("test", &vec![1, 0], &vec!["1".into(), "2".into()])
@@ -266,13 +273,6 @@ mod tests {
         assert!(message(spec.replace("\"second\"]", "\"second\", \"third\"]")).contains("two labels"));
     }
 
-    /// If this changes, the table's `VERSION` must rise.
-    #[test]
-    fn golden_sample() {
-        let sample = Sample { seed: 1, skip: 3, take: 5 };
-        assert_eq!(sample.of((0..20).collect::<Vec<_>>()).unwrap(), [4, 5, 6, 14, 16]);
-    }
-
     #[test]
     fn every_mistake_has_its_file_and_line() {
         assert_eq!(
@@ -288,7 +288,9 @@ mod tests {
         assert_eq!(prepared(&id, twice, VAL), Err("train: there are two examples `1`".into()));
         let pair = SPEC.replacen("text = \"a\"", "text = \"a\"\ntext_b = \"a\"", 1);
         assert!(
-            prepared(&pair, TRAIN, VAL).unwrap_err().contains("split.ood: these are texts, but the training")
+            prepared(&pair, TRAIN, VAL)
+                .unwrap_err()
+                .contains("split.ood: these are texts, but those of `train`")
         );
         let dropped = SPEC.replacen("label = \"y\"", "label = \"y\"\ndrop = [\"0\", \"1\"]", 1);
         assert_eq!(prepared(&dropped, TRAIN, VAL), Err("train.jsonl: `drop` leaves no row".into()));
@@ -326,5 +328,54 @@ mod tests {
         assert_eq!(task.interventions["swap"].base, task.interventions["swap"].done);
         let other = spec.replace("[do.swap.done]", "[do.swap.done]\nsample = { seed = 0, take = 3 }");
         assert_eq!(prepared(&other, TRAIN, VAL), Err("do.swap: the two sides do not pair up".into()));
+    }
+
+    #[test]
+    fn rows_of_one_file_pair_up_by_a_column() {
+        let sides = "id\tside\ta\ty\n1\told\tone\tno\n2\told\ttwo\tyes\n2\tnew\tTWO\tno\n1\tnew\tONE\tyes\n";
+        let side = |name: &str, side: &str| {
+            format!(
+                "[do.swap.{name}]\nfile = \"val.tsv\"\ntext = \"a\"\nlabel = \"y\"\nwhere = {{ side = \"{side}\" }}\n"
+            )
+        };
+        let spec = format!(
+            "name = \"t\"\nlabels = [\"no\", \"yes\"]\n[do.swap]\npair = \"id\"\n{}{}",
+            side("base", "old"),
+            side("done", "new")
+        );
+        let Prepared { task, overlap, duplicates, .. } = prepared(&spec, "", sides).unwrap();
+        assert!(task.train.is_empty() && overlap.is_empty() && duplicates.is_empty());
+        let swap = &task.interventions["swap"];
+        assert_eq!((texts(&swap.base), texts(&swap.done)), (vec!["one", "two"], vec!["ONE", "TWO"]));
+        assert_eq!((&swap.base.ids, &swap.done.labels), (&swap.done.ids, &vec![1, 0]));
+        let message = |rows: &str| prepared(&spec, "", rows).unwrap_err();
+        assert_eq!(
+            message(&sides.replace("1\tnew", "3\tnew")),
+            "do.swap: `base` has a row whose `id` is `1`, and `done` has none"
+        );
+        assert_eq!(
+            message(&format!("{sides}3\tnew\tx\tno\n")),
+            "do.swap: `done` has a row whose `id` is `3`, and `base` has none"
+        );
+        assert_eq!(
+            message(&sides.replace("2\told", "1\told")),
+            "do.swap: `base` has two rows whose `id` is `1`"
+        );
+        let sampled = spec.replace("[do.swap.base]", "[do.swap.base]\nsample = { seed = 0, take = 1 }");
+        let task = prepared(&sampled, "", sides).unwrap().task;
+        assert_eq!((task.interventions["swap"].base.len(), task.interventions["swap"].done.len()), (1, 1));
+    }
+
+    #[test]
+    fn repeats_and_rows_left_out_are_told() {
+        let train = "{\"a\": \"x\", \"y\": 1}\n{\"a\": \"X\", \"y\": 0}\n{\"a\": \"z\"}\n";
+        let spec = SPEC.replacen("text = \"a\"", "text = \"a\"\nskip_invalid = true", 1);
+        let prepared = prepared(&spec, train, VAL).unwrap();
+        let of = |name: &str, n| BTreeMap::from([(name.to_owned(), n)]);
+        assert_eq!(prepared.duplicates, of("train", 1));
+        assert_eq!(prepared.contradictions, of("train", 1));
+        assert_eq!(prepared.skipped, of("train", 1));
+        assert_eq!(prepared.notes.len(), 2, "{:?}", prepared.notes);
+        assert_eq!(prepared.notes[1], "train: 1 text(s) are there with different labels");
     }
 }

@@ -46,22 +46,33 @@
 //! are labels that are numbers, `labels = ["0", "1", "2", "3", "4", "5"]` with `metric = "pearson"`: a file's 3.8 counts as
 //! 4, and a model's rating is the labels' expectation.
 //!
-//! `[do.<name>.base]` and `[do.<name>.done]` are the two sides of an intervention, row by row. `[generated.<name>]` with
-//! `generator = "hans"`, `per_case = 100` and `seed = 0` is a split that needs no file ([`crate::hans`]).
+//! What most parts share stands once, under `[defaults]`. `file` may name several files, or a pattern; `where = { side =
+//! "new" }` takes only some rows; `text = "chosen[-1].content"` is a path to a nested value; `quotes = "none"` or
+//! `"rfc4180"` says what a quotation mark means in TSV and CSV; `skip_invalid = true` leaves damaged rows out, and
+//! `skip_empty = true` those without a text. Without `[train]` a task is for evaluation alone.
+//!
+//! `[do.<name>.base]` and `[do.<name>.done]` are the two sides of an intervention, row by row, or by the values of a column
+//! that `pair` under `[do.<name>]` names. `[generated.<name>]` with `generator = "hans"`, `per_case = 100` and `seed = 0`
+//! is a split that needs no file ([`crate::hans`]).
 
 mod assemble;
-mod format;
+mod part;
+mod read;
 mod recipe;
+mod repeats;
+mod rows;
 mod spec;
 mod survey;
 
 pub use assemble::Prepared;
+pub use part::{Files, Format, Part, Pooled, Quotes, Sample, Value, Values};
+pub use read::column;
 pub use recipe::PartRecipe;
-pub use spec::{Format, Generated, Generator, Pair, Part, Pooled, Sample, Spec};
+pub use spec::{Generated, Generator, Pair, Spec};
 pub use survey::{Survey, survey};
 
 /// Changes whenever the same specification and files yield another task.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Versions of this method and of those that it rests on.
 #[must_use]

@@ -34,7 +34,8 @@ impl Spec {
     pub fn part_recipes(&self) -> BTreeMap<String, PartRecipe> {
         let read = self.parts().map(|(section, part)| {
             let role = if section == "val" { "split.val".to_owned() } else { section };
-            (role, self.of_file(part))
+            let recipe = self.of_pair(&role).unwrap_or_else(|| self.of_file(part));
+            (role, recipe)
         });
         let made = self.generated.iter().map(|(name, generated)| {
             let Generator::Hans = generated.generator;
@@ -51,9 +52,20 @@ impl Spec {
     fn of_file(&self, part: &Part) -> PartRecipe {
         PartRecipe {
             section: self.with_whole(without_nulls(part)),
-            files: BTreeSet::from([part.file.clone()]),
+            files: part.file.names().iter().cloned().collect(),
             versions: super::versions(),
         }
+    }
+
+    /// What decides a side of an intervention whose rows pair up by a column: both sides.
+    fn of_pair(&self, role: &str) -> Option<PartRecipe> {
+        let (name, side) = role.strip_prefix("do.")?.rsplit_once('.')?;
+        let pair = self.interventions.get(name).filter(|pair| pair.pair.is_some())?;
+        let mut section = without_nulls(pair);
+        section["side"] = side.into();
+        let files =
+            [&pair.base, &pair.done].into_iter().flat_map(|part| part.file.names()).cloned().collect();
+        Some(PartRecipe { section: self.with_whole(section), files, versions: super::versions() })
     }
 
     /// A section and what every part takes from the whole. A default is omitted.
@@ -114,6 +126,20 @@ mod tests {
         assert_eq!(changed, ["split.ood"]);
         let labels = recipes(&SPEC.replace(r#"["no", "yes"]"#, r#"["yes", "no"]"#));
         assert!(before.iter().all(|(role, recipe)| labels[role] != *recipe));
+    }
+
+    #[test]
+    fn sides_that_pair_up_are_decided_by_both() {
+        let side = |side: &str, file: &str| {
+            format!("[do.x.{side}]\nfile = \"{file}\"\ntext = \"a\"\nlabel = \"y\"\n")
+        };
+        let by_row = format!("{SPEC}[do.x]\n{}{}", side("base", "a.csv"), side("done", "b.csv"));
+        let files = |recipe: &PartRecipe| recipe.files.iter().cloned().collect::<Vec<_>>();
+        assert_eq!(files(&recipes(&by_row)["do.x.done"]), ["b.csv"]);
+        let by_column = recipes(&by_row.replace("[do.x]", "[do.x]\npair = \"id\""));
+        assert_eq!(files(&by_column["do.x.done"]), ["a.csv", "b.csv"]);
+        assert_ne!(by_column["do.x.done"], by_column["do.x.base"]);
+        assert_eq!(by_column["do.x.done"].section["section"]["pair"], "id");
     }
 
     #[test]

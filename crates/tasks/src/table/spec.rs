@@ -1,12 +1,12 @@
-//! The specification: where a task's rows are and what their columns mean.
+//! The specification of a task: its labels and its parts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
-use crate::metric::ratings;
-use crate::{Error, Form, Metric, Pool, PoolBy, hans};
+use super::{Part, Pooled};
+use crate::{Error, Form, Metric, Pool, hans};
 
 /// A task's specification. See the [module](super) for an example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,10 +22,10 @@ pub struct Spec {
     /// What the task is scored by.
     #[serde(default)]
     pub metric: Metric,
-    /// What is trained on.
-    pub train: Part,
+    /// What is trained on; nothing where models are only evaluated.
+    pub train: Option<Part>,
     /// What choices are made on; becomes the split `val`.
-    pub val: Part,
+    pub val: Option<Part>,
     /// What is evaluated on, by name.
     #[serde(default)]
     pub split: BTreeMap<String, Part>,
@@ -37,57 +37,17 @@ pub struct Spec {
     pub interventions: BTreeMap<String, Pair>,
 }
 
-/// The two sides of an intervention: row `i` of one belongs to row `i` of the other.
+/// The two sides of an intervention: row `i` of one belongs to row `i` of the other, or to the row with the same value in
+/// the column `pair`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pair {
+    /// Column by whose values rows belong together.
+    pub pair: Option<String>,
     /// Before.
     pub base: Part,
     /// After.
     pub done: Part,
-}
-
-/// One file, or a sample of its rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Part {
-    /// The file, relative to the folder that the specification is read with.
-    pub file: String,
-    /// Its format, if its name does not tell.
-    pub format: Option<Format>,
-    /// Names of its columns, if it has no header (TSV, CSV).
-    pub columns: Option<Vec<String>>,
-    /// Column of the text, or of the first text of a pair.
-    pub text: String,
-    /// Column of the second text.
-    pub text_b: Option<String>,
-    /// Column of the label. A preference needs none: the first text is then the preferred one.
-    pub label: Option<String>,
-    /// Column of the example's name; else the number of the line (or row of a Parquet file), from 1.
-    pub id: Option<String>,
-    /// Column of the case.
-    pub case: Option<String>,
-    /// One case for all rows.
-    pub case_value: Option<String>,
-    /// Label names by what stands in the file. Without it the file holds label names.
-    pub map: Option<BTreeMap<String, String>>,
-    /// Rows with one of these in the label column are left out.
-    #[serde(default)]
-    pub drop: Vec<String>,
-    /// Which rows; else all.
-    pub sample: Option<Sample>,
-    /// How the task's labels pool into the coarser ones of a split.
-    pub pool: Option<Pooled>,
-}
-
-/// Coarser labels for a split: its file, or its `map`, names these in place of those that they hold.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pooled {
-    /// The labels that fall into each coarser one; a label in none stays what it is.
-    pub labels: BTreeMap<String, Vec<String>>,
-    /// What their scores become.
-    pub by: PoolBy,
 }
 
 /// A split of examples that are made by a generator, with labels of the generator's.
@@ -112,57 +72,22 @@ pub enum Generator {
     Hans,
 }
 
-/// `take` rows, after `skip` others, of a file's rows in the random order of `seed`: parts with one seed and ranges
-/// that do not overlap share no row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sample {
-    /// Seed of the order.
-    pub seed: u64,
-    /// Rows of the order to pass over.
-    #[serde(default)]
-    pub skip: usize,
-    /// Rows to take.
-    pub take: usize,
-}
-
-/// How rows are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// A JSON object on each line.
-    Jsonl,
-    /// Cells between tabs; a quote is a character like any other.
-    Tsv,
-    /// Cells between commas, quoted where they must be (RFC 4180).
-    Csv,
-    /// Parquet.
-    Parquet,
-}
-
-impl Format {
-    /// The format that the end of a file's name tells.
-    pub(super) fn of(file: &str) -> Option<Self> {
-        let name = file.strip_suffix(".gz").unwrap_or(file);
-        match Path::new(name).extension().and_then(|ending| ending.to_str()) {
-            Some("jsonl") => Some(Self::Jsonl),
-            Some("tsv") => Some(Self::Tsv),
-            Some("csv") => Some(Self::Csv),
-            Some("parquet") => Some(Self::Parquet),
-            _ => None,
-        }
-    }
-}
-
 impl Spec {
     /// Reads and checks a specification.
     ///
     /// # Errors
     /// [`Error::Specification`] naming the part and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let spec: Self =
-            toml::from_str(text).map_err(|error| Error::Specification { reason: error.to_string() })?;
         let wrong = |reason: String| Err(Error::Specification { reason });
+        let spec = Self::with_defaults(text).map_err(|reason| Error::Specification { reason })?;
+        if spec.train.is_some() && spec.val.is_none() {
+            return wrong(
+                "missing section `[val]`: choices are made on it where there is a `[train]`".into(),
+            );
+        }
+        if spec.parts().next().is_none() && spec.generated.is_empty() {
+            return wrong("it has no part: give `[train]` and `[val]`, or a `[split.<name>]`".into());
+        }
         if spec.labels.len() < 2 {
             return wrong("`labels` must name at least two labels".into());
         }
@@ -187,23 +112,76 @@ impl Spec {
         Ok(spec)
     }
 
+    /// The specification with the keys of `[defaults]` in each of its parts that does not have them.
+    fn with_defaults(text: &str) -> Result<Self, String> {
+        let mut whole: Table = toml::from_str(text).map_err(|error| error.to_string())?;
+        let Some(defaults) = whole.remove("defaults") else {
+            // From the text, so that a mistake has its line.
+            return toml::from_str(text).map_err(|error| error.to_string());
+        };
+        let toml::Value::Table(defaults) = defaults else { return Err("`defaults` is no section".into()) };
+        let fill = |part: Option<&mut toml::Value>, is_split: bool| {
+            let Some(toml::Value::Table(part)) = part else { return };
+            let has_case = part.contains_key("case") || part.contains_key("case_value");
+            for (key, value) in &defaults {
+                let is_of_splits = key == "pool" && !is_split;
+                let is_taken = key.starts_with("case") && has_case;
+                if !is_of_splits && !is_taken && !part.contains_key(key) {
+                    part.insert(key.clone(), value.clone());
+                }
+            }
+        };
+        fill(whole.get_mut("train"), false);
+        fill(whole.get_mut("val"), false);
+        for split in sections(&mut whole, "split") {
+            fill(Some(split), true);
+        }
+        for pair in sections(&mut whole, "do") {
+            fill(pair.get_mut("base"), false);
+            fill(pair.get_mut("done"), false);
+        }
+        whole.try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+    }
+
+    /// Puts the names that `find` gives in the place of each pattern of file names.
+    ///
+    /// # Errors
+    /// Those of `find`.
+    pub fn expand<E>(&mut self, mut find: impl FnMut(&str) -> Result<Vec<String>, E>) -> Result<(), E> {
+        let pairs = self.interventions.values_mut().flat_map(|pair| [&mut pair.base, &mut pair.done]);
+        let parts = self.train.iter_mut().chain(&mut self.val).chain(self.split.values_mut()).chain(pairs);
+        for part in parts {
+            part.file.expand(&mut find)?;
+        }
+        Ok(())
+    }
+
     /// All parts with the names of their sections.
     pub(super) fn parts(&self) -> impl Iterator<Item = (String, &Part)> {
         let splits = self.split.iter().map(|(name, part)| (format!("split.{name}"), part));
         let pairs = self.interventions.iter().flat_map(|(name, pair)| {
             [(format!("do.{name}.base"), &pair.base), (format!("do.{name}.done"), &pair.done)]
         });
-        [("train".to_owned(), &self.train), ("val".to_owned(), &self.val)]
-            .into_iter()
-            .chain(splits)
-            .chain(pairs)
+        let first = [("train".to_owned(), &self.train), ("val".to_owned(), &self.val)];
+        let first = first.into_iter().filter_map(|(name, part)| Some((name, part.as_ref()?)));
+        first.chain(splits).chain(pairs)
     }
 
     /// The files that the specification names, each once, in order of their names.
     #[must_use]
     pub fn files(&self) -> BTreeSet<String> {
-        self.parts().map(|(_, part)| part.file.clone()).collect()
+        self.parts().flat_map(|(_, part)| part.file.names().to_vec()).collect()
     }
+}
+
+/// The sections `[<name>.<any>]`.
+fn sections<'a>(whole: &'a mut Table, name: &str) -> impl Iterator<Item = &'a mut toml::Value> {
+    whole
+        .get_mut(name)
+        .and_then(toml::Value::as_table_mut)
+        .into_iter()
+        .flat_map(|table| table.iter_mut())
+        .map(|(_, section)| section)
 }
 
 impl Generated {
@@ -230,98 +208,15 @@ impl Generated {
     }
 }
 
-impl Pooled {
-    fn of(&self, labels: &[String]) -> Result<Pool, String> {
-        Pool::new(labels, &self.labels, self.by)
-    }
-}
-
-impl Part {
-    fn check(&self, section: &str, labels: &[String], form: Form) -> Result<(), String> {
-        if self.label.is_none() && form != Form::Preference {
-            return Err("missing field `label`, the column of the answers".into());
-        }
-        if self.label.is_none() && (self.map.is_some() || !self.drop.is_empty()) {
-            return Err("`map` and `drop` speak of a `label`, and there is none".into());
-        }
-        if self.pool.is_some() && !section.starts_with("split.") {
-            return Err(
-                "`pool` is for splits: what is learned and chosen by has the task's own labels".into()
-            );
-        }
-        let pool = self.pool(labels)?;
-        let labels = pool.as_ref().map_or(labels, |pool| &pool.labels);
-        let path = Path::new(&self.file);
-        let inside = |component: Component| matches!(component, Component::Normal(_) | Component::CurDir);
-        if self.file.is_empty() || !path.components().all(inside) {
-            return Err(format!("file `{}` must be a path below the folder, without `..`", self.file));
-        }
-        self.format()?;
-        if self.case.is_some() && self.case_value.is_some() {
-            return Err("`case` and `case_value` exclude each other".into());
-        }
-        if self.sample.is_some_and(|sample| sample.take == 0) {
-            return Err("`sample` must take at least one row".into());
-        }
-        let unknown = self.map.iter().flatten().find(|(_, label)| !labels.contains(label));
-        if let Some((from, label)) = unknown {
-            return Err(format!("`map` sends `{from}` to `{label}`, but the labels are {}", names(labels)));
-        }
-        Ok(())
-    }
-
-    /// How the task's labels pool, if they do.
-    pub(super) fn pool(&self, labels: &[String]) -> Result<Option<Pool>, String> {
-        self.pool.as_ref().map(|pooled| pooled.of(labels)).transpose()
-    }
-
-    /// The format, by word or by the file's name.
-    pub(super) fn format(&self) -> Result<Format, String> {
-        self.format.or_else(|| Format::of(&self.file)).ok_or_else(|| {
-            format!("the name of `{}` does not tell its `format`: jsonl, tsv, csv or parquet", self.file)
-        })
-    }
-
-    /// The class index of what stands in the label column; `None` if the row is to be left out. A rating between two
-    /// labels counts as the nearer one, or the higher if it lies half-way.
-    pub(super) fn label(&self, cell: &str, labels: &[String], metric: Metric) -> Result<Option<u32>, String> {
-        if self.drop.iter().any(|dropped| dropped == cell) {
-            return Ok(None);
-        }
-        let name = match &self.map {
-            None => cell,
-            Some(map) => map.get(cell).ok_or_else(|| {
-                let allowed: Vec<String> = map.keys().cloned().collect();
-                format!("label `{cell}` is not in `map`, which has {}", names(&allowed))
-            })?,
-        };
-        let mut index = labels.iter().position(|label| label == name);
-        if metric == Metric::Pearson {
-            index = index.or_else(|| nearest(name, &ratings(labels).ok()?));
-        }
-        let unknown = || format!("label `{cell}` is none of {}; give a `map`?", names(labels));
-        index.map(|index| Some(index as u32)).ok_or_else(unknown)
-    }
-}
-
-/// Index of the rating that is nearest to the number in `cell`; `None` if it is no number, or beyond them all.
-fn nearest(cell: &str, ratings: &[f64]) -> Option<usize> {
-    let number: f64 = cell.trim().parse().ok()?;
-    let within =
-        ratings.iter().any(|&rating| rating <= number) && ratings.iter().any(|&rating| number <= rating);
-    let distance = |index: &usize| (number - ratings[*index]).abs();
-    let nearer =
-        |a: &usize, b: &usize| distance(a).total_cmp(&distance(b)).then(ratings[*b].total_cmp(&ratings[*a]));
-    within.then(|| (0..ratings.len()).min_by(nearer)).flatten()
-}
-
 pub(super) fn names(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::Sample;
     use super::*;
+    use crate::PoolBy;
 
     pub(in super::super) const SPEC: &str = r#"
         name = "test"
@@ -348,8 +243,8 @@ pub(super) mod tests {
     fn a_specification_is_read() {
         let spec = Spec::parse(SPEC).unwrap();
         assert_eq!(spec.files().into_iter().collect::<Vec<_>>(), ["train.jsonl", "val.tsv"]);
-        assert_eq!(spec.train.label("1", &spec.labels, spec.metric), Ok(Some(1)));
-        assert_eq!(spec.val.label("yes", &spec.labels, spec.metric), Ok(Some(1)));
+        assert_eq!(spec.train.as_ref().unwrap().label("1", &spec.labels, spec.metric), Ok(Some(1)));
+        assert_eq!(spec.val.as_ref().unwrap().label("yes", &spec.labels, spec.metric), Ok(Some(1)));
         assert_eq!(spec.split["ood"].sample, Some(Sample { seed: 1, skip: 2, take: 2 }));
     }
 
@@ -363,7 +258,14 @@ pub(super) mod tests {
             message("1 = \"yes\"", "1 = \"maybe\"")
                 .contains("[train]: `map` sends `1` to `maybe`, but the labels are `no`, `yes`")
         );
-        assert!(message("train.jsonl", "train.json").contains("does not tell its `format`"));
+        assert!(message("train.jsonl", "train.xlsx").contains("does not tell its `format`"));
+        assert!(message("[train]", "[training]").contains("unknown field `training`"));
+        assert!(message("[val]", "[split.val2]").contains("missing section `[val]`"));
+        assert!(
+            message("text = \"a\"", "quotes = \"none\"\ntext = \"a\"")
+                .contains("`quotes` is for TSV and CSV")
+        );
+        assert!(message("\"train.jsonl\"", "[]").contains("`file` names no file"));
         assert!(message("train.jsonl", "../train.jsonl").contains("without `..`"));
         assert!(message("train.jsonl", "/train.jsonl").contains("below the folder"));
         assert!(message("[split.ood]", "[split.val]").contains("`split.val` is the section `[val]`"));
@@ -396,27 +298,57 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_rating_counts_as_the_nearest_label() {
-        let text = SPEC
-            .replace("labels = [\"no\", \"yes\"]", "labels = [\"0\", \"1\", \"3\"]\nmetric = \"pearson\"");
-        let spec = Spec::parse(&text.replace("map = { 0 = \"no\", 1 = \"yes\" }", "")).unwrap();
-        let label = |cell| spec.train.label(cell, &spec.labels, spec.metric);
-        for (cell, index) in [("0", 0), ("0.4", 0), ("0.500", 1), ("1.9", 1), ("2", 2), ("3.0", 2)] {
-            assert_eq!(label(cell), Ok(Some(index)), "{cell}");
-        }
-        for cell in ["3.1", "-0.1", "NaN", "often"] {
-            let message = label(cell).unwrap_err();
-            assert_eq!(message, format!("label `{cell}` is none of `0`, `1`, `3`; give a `map`?"));
-        }
-        let message = Spec::parse(&SPEC.replace("[train]", "metric = \"pearson\"\n[train]")).unwrap_err();
-        assert!(message.to_string().contains("labels that are numbers, and `no` is none"));
+    fn what_parts_share_is_said_once() {
+        let whole = r#"
+            name = "test"
+            labels = ["no", "yes"]
+            [defaults]
+            file = "val.tsv"
+            text = "a"
+            label = "y"
+            case_value = "all"
+            pool = { by = "max", labels = { no = ["no"] } }
+            [train]
+            file = "train.jsonl"
+            map = { 0 = "no", 1 = "yes" }
+            [val]
+            case = "c"
+            [split.ood]
+            [do.swap.base]
+            where = { side = "old" }
+            [do.swap.done]
+            where = { side = "new" }
+        "#;
+        let spec = Spec::parse(whole).unwrap();
+        let (train, val) = (spec.train.as_ref().unwrap(), spec.val.as_ref().unwrap());
+        assert_eq!((train.file.names(), train.text.as_str()), (&["train.jsonl".to_owned()][..], "a"));
+        assert_eq!((val.case.as_deref(), val.case_value.as_deref()), (Some("c"), None));
+        assert_eq!(train.case_value.as_deref(), Some("all"));
+        assert!(val.pool.is_none() && spec.split["ood"].pool.is_some());
+        assert_eq!(spec.interventions["swap"].done.label.as_deref(), Some("y"));
+        let written_out = SPEC.replace("[train]", "[defaults]\ntext = \"other\"\n[train]");
+        assert_eq!(Spec::parse(&written_out).unwrap(), Spec::parse(SPEC).unwrap(), "a part's own keys count");
+        let message = |text: &str| Spec::parse(text).unwrap_err().to_string();
+        assert!(message(&whole.replace("text =", "test =")).contains("unknown field `test`"));
+        assert!(message("name = \"x\"\nlabels = [\"a\", \"b\"]\ndefaults = 1").contains("no section"));
     }
 
     #[test]
-    fn labels_outside_of_the_map_are_named() {
-        let spec = Spec::parse(SPEC).unwrap();
-        let message = |part: &Part, cell| part.label(cell, &spec.labels, spec.metric).unwrap_err();
-        assert_eq!(message(&spec.train, "2"), "label `2` is not in `map`, which has `0`, `1`");
-        assert_eq!(message(&spec.val, "0"), "label `0` is none of `no`, `yes`; give a `map`?");
+    fn a_task_need_not_be_trained_on() {
+        let start = SPEC.find("[train]").unwrap();
+        let end = SPEC.find("[split.ood]").unwrap();
+        let spec = Spec::parse(&format!("{}{}", &SPEC[..start], &SPEC[end..])).unwrap();
+        assert_eq!(spec.files().into_iter().collect::<Vec<_>>(), ["val.tsv"]);
+        let message = Spec::parse(&SPEC[..start]).unwrap_err().to_string();
+        assert!(message.contains("it has no part"), "{message}");
+    }
+
+    #[test]
+    fn the_example_of_the_reference_is_a_specification() {
+        let page = include_str!("../../../../docs/reference/task-file.md");
+        let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let spec = Spec::parse(example).unwrap();
+        assert_eq!(spec.interventions["revision"].pair.as_deref(), Some("batch_id"));
+        assert_eq!(spec.interventions["revision"].done.text, "review");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Format;
-use super::format::File;
+use super::rows::File;
 use crate::Error;
 
 /// Labels that a task may have when it is written from a file: beyond this, the column holds something else.
@@ -24,12 +24,15 @@ pub struct Survey {
 /// [`Error::File`] if the file cannot be read, lacks a column (the message names those that it has), or has more than
 /// 100 labels.
 pub fn survey(name: &str, bytes: &[u8], text: &[&str], label: &str) -> Result<Survey, Error> {
-    let file = File { name, bytes, header: None };
-    let format = Format::of(name)
-        .ok_or_else(|| file.wrong(None, "its name ends in none of .jsonl, .tsv, .csv and .parquet"))?;
+    let format = Format::of(name).ok_or_else(|| Error::File {
+        file: name.into(),
+        line: None,
+        reason: "its name ends in none of .jsonl, .json, .tsv, .csv and .parquet".into(),
+    })?;
+    let file = File { name, bytes, format, header: None, quotes: None, skips: false };
     let chosen: Vec<&str> = std::iter::once(label).chain(text.iter().copied()).collect();
-    let rows = file.read(format, &chosen)?;
-    let found: BTreeSet<&str> = rows.cells.iter().map(|row| row[0].as_str()).collect();
+    let rows = file.read(&chosen)?.rows;
+    let found: BTreeSet<&str> = rows.iter().map(|row| row.cells[0].as_str()).collect();
     if found.len() > MOST_LABELS {
         let reason = format!("its column `{label}` has {} different values: are they labels?", found.len());
         return Err(file.wrong(None, reason));
@@ -39,7 +42,7 @@ pub fn survey(name: &str, bytes: &[u8], text: &[&str], label: &str) -> Result<Su
         let number = |label: &String| label.parse::<f64>().unwrap_or(0.0);
         labels.sort_by(|a, b| number(a).total_cmp(&number(b)));
     }
-    Ok(Survey { labels, rows: rows.cells.len() })
+    Ok(Survey { labels, rows: rows.len() })
 }
 
 #[cfg(test)]
