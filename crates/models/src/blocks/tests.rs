@@ -291,7 +291,7 @@ fn embeddings() {
         if n_positions > 0 {
             embedding.positions = layout.push("positions", &[n_positions, H]);
             // Word 1 is there twice.
-            embedding.numbering = Positions::Behind(1);
+            embedding.numbering = kernels::embedding::Positions::Behind(1);
             let end = embedding.positions.end;
             embedding.segments = if n_segments > 0 { layout.push("segments", &[2, H]) } else { end..end };
         }
