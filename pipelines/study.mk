@@ -4,6 +4,10 @@
 # and for each arm FLAGS.<arm> and TASK.<arm>; for each task PREPARE.<task>; and REPORT. SOUP and LINES hold flags of soup
 # and of interpolate, COMPUTE those of every stage that runs models (--device, --precision); METHODS are methods of soup.
 #
+# Or PRETRAINING and ARMS in the place of GROUPS: every arm is crossed with all RUNGS, or with RUNGS.<arm>. FINETUNING.<arm> are
+# the fine-tuning seeds of one arm. LINE_GROUPS are the groups between whose runs lines are walked, by default all.
+# IMAGES is the task (one of PREPARE.<task>) whose images `pretrain --world images` learns from.
+#
 # Ladders that others have trained: FETCH (what `fetch ladder` takes; `$*` is the pretraining seed) and GAUGE (flags of gauge) in
 # the place of LADDER. Data sets of the hub: DATA, and for each DATA.<name> (what `fetch dataset` takes); they are the refs
 # <STUDY>/data/<name>.
@@ -21,8 +25,8 @@ REFS := $(STORE)/refs/$(STUDY)
 # What the flags are stands in a file: where one changes, in a Makefile or on the command line, the stages run again, and
 # those whose recipe is the same find their results.
 RECIPES := $(STORE)/flags/$(STUDY)
-SAID    := $(foreach v,$(sort $(filter FLAGS.% TASK.% PREPARE.% LADDER% CORPUS% DATA% FETCH GAUGE GROUPS RUNGS FINETUNING \
-	METHODS POINTS LINES SOUP COMPUTE REPORT,$(.VARIABLES))),$v = $($v);)
+SAID    := $(foreach v,$(sort $(filter FLAGS.% TASK.% PREPARE.% LADDER% CORPUS% DATA% FETCH GAUGE GROUPS RUNGS RUNGS.% FINETUNING \
+	FINETUNING.% ARMS PRETRAINING IMAGES LINE_GROUPS METHODS POINTS LINES SOUP COMPUTE REPORT,$(.VARIABLES))),$v = $($v);)
 ifneq ($(SAID),$(if $(wildcard $(RECIPES)),$(file < $(RECIPES))))
 $(shell mkdir -p $(dir $(RECIPES)))
 $(file > $(RECIPES),$(SAID))
@@ -30,13 +34,25 @@ endif
 comma := ,
 empty :=
 space := $(empty) $(empty)
+define newline
+
+
+endef
 # Part $1 of what a run, a group or a soup is called.
 part  = $(word $1,$(subst ., ,$*))
+# The fine-tuning seeds of a group.
+seeds = $(or $(FINETUNING.$(word 3,$(subst ., ,$1))),$(FINETUNING))
 
-RUNS    := $(foreach k,$(FINETUNING),$(GROUPS:%=%.$k))
+ifeq ($(origin GROUPS),undefined)
+GROUPS  := $(foreach p,$(PRETRAINING),$(foreach a,$(ARMS),$(foreach r,$(or $(RUNGS.$a),$(RUNGS)),$p.$r.$a)))
+endif
+ifeq ($(origin LINE_GROUPS),undefined)
+LINE_GROUPS := $(GROUPS)
+endif
+RUNS    := $(foreach g,$(GROUPS),$(foreach k,$(call seeds,$g),$g.$k))
 SOUPS   := $(foreach m,$(METHODS),$(GROUPS:%=%.$m))
 LADDERS := $(sort $(foreach g,$(GROUPS),$(firstword $(subst ., ,$g))))
-RESULTS := $(LADDERS:%=ladder/%) $(RUNS:%=run/%) $(GROUPS:%=lines/%) $(SOUPS:%=soup/%) \
+RESULTS := $(LADDERS:%=ladder/%) $(RUNS:%=run/%) $(LINE_GROUPS:%=lines/%) $(SOUPS:%=soup/%) \
 	$(RUNS:%=scores/%) $(SOUPS:%=scores/%)
 
 .DEFAULT_GOAL := study
@@ -92,9 +108,10 @@ $(REFS)/ladder/%.json: $(BIN)/samebasin-gauge $(RECIPES) $(REFS)/rungs/%.json $(
 	@echo "gauge       $*"
 	@$< $(common) --ladder $(call named,rungs) --seed $* $(GAUGE) $(COMPUTE) >/dev/null
 else
-$(REFS)/ladder/%.json: $(BIN)/samebasin-pretrain $(RECIPES) $(CORPUS:%=$(REFS)/corpus/%.json)
+$(REFS)/ladder/%.json: $(BIN)/samebasin-pretrain $(RECIPES) $(CORPUS:%=$(REFS)/corpus/%.json) \
+		$(IMAGES:%=$(REFS)/task/%.json)
 	@echo "pretrain    $*"
-	@$< $(common) $(LADDER) $(addprefix --corpus ,$(call named,corpus)) \
+	@$< $(common) $(LADDER) $(addprefix --corpus ,$(call named,corpus)) $(addprefix --images ,$(call named,task)) \
 		--checkpoints $(subst $(space),$(comma),$(strip $(RUNGS))) --seed $* $(COMPUTE) >/dev/null
 endif
 
@@ -105,13 +122,13 @@ $(REFS)/run/%.json: $(BIN)/samebasin-finetune $(RECIPES) $(REFS)/ladder/$$(call 
 	@$< $(common) --checkpoint $(call named,ladder):step-$(call part,2) --task $(call named,task) \
 		--seed $(call part,4) $(FLAGS.$(call part,3)) $(COMPUTE) >/dev/null
 
-$(REFS)/lines/%.json: $(BIN)/samebasin-interpolate $(RECIPES) $(FINETUNING:%=$(REFS)/run/$$*.%.json) $$(task)
+$(REFS)/lines/%.json: $(BIN)/samebasin-interpolate $(RECIPES) $$(foreach k,$$(call seeds,$$*),$(REFS)/run/$$*.$$k.json) $$(task)
 	@echo "interpolate $*"
 	@$< $(common) --model $(call named,run) --task $(call named,task) --points $(POINTS) $(LINES) $(COMPUTE) >/dev/null
 
 group = $(call part,1).$(call part,2).$(call part,3)
 
-$(REFS)/soup/%.json: $(BIN)/samebasin-soup $(RECIPES) $$(foreach k,$$(FINETUNING),$(REFS)/run/$$(group).$$k.json) $$(task)
+$(REFS)/soup/%.json: $(BIN)/samebasin-soup $(RECIPES) $$(foreach k,$$(call seeds,$$*),$(REFS)/run/$$(group).$$k.json) $$(task)
 	@echo "soup        $*"
 	@$< $(common) --model $(call named,run) --task $(call named,task) --method $(call part,4) $(SOUP) $(COMPUTE) >/dev/null
 
@@ -123,12 +140,14 @@ $(RUNS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluat
 	@echo "evaluate    $*"
 	@$< $(common) --model $(call named,run) --task $(call named,task) $(COMPUTE) >/dev/null
 
+# Results are named in a file: a command line holds only so many.
 $(REFS)/report.json: $(BIN)/samebasin-report $(RECIPES) $(RESULTS:%=$(REFS)/%.json)
-	@$< --store $(STORE) --ref $(STUDY)/report --out $(OUT) $(REPORT) --input $(RESULTS:%=$(STUDY)/%)
+	$(file > $(RECIPES).results,$(subst $(space),$(newline),$(RESULTS:%=$(STUDY)/%)))
+	@$< --store $(STORE) --ref $(STUDY)/report --out $(OUT) $(REPORT) --inputs $(RECIPES).results
 
 # The same study for another engine, as JSON: pipelines/study.smk reads it. Where a flag has the ladder's seed ($*), `{seed}` stands.
 EXPORTED := $(sort STUDY STORE OUT BIN $(filter FLAGS.% TASK.% PREPARE.% LADDER CORPUS CORPUS.% DATA DATA.% FETCH GAUGE GROUPS \
-	RUNGS FINETUNING METHODS POINTS LINES SOUP COMPUTE REPORT,$(.VARIABLES)))
+	LINE_GROUPS IMAGES RUNGS FINETUNING FINETUNING.% METHODS POINTS LINES SOUP COMPUTE REPORT,$(.VARIABLES)))
 quoted = "$(subst ",\",$(subst \,\\,$(strip $1)))"
 
 print-study: ; @$(MAKE) --silent --no-print-directory 'print-study/{seed}'

@@ -7,6 +7,8 @@
 # GPUS=1 (snakemake --config GPUS=1) asks for a GPU for every stage that runs models. Every stage is safe to run twice: a second
 # process waits for the first and finds its result. So a lost head node, or a requeued job, costs nothing that was finished.
 
+import os
+
 STORE, OUT, BIN, STUDY = (config[name] for name in ("STORE", "OUT", "BIN", "STUDY"))
 REFS = f"{STORE}/refs/{STUDY}"
 THREADS = int(config.get("THREADS", 1))
@@ -23,15 +25,23 @@ def words(name):
 
 
 GROUPS, SEEDS, METHODS = words("GROUPS"), words("FINETUNING"), words("METHODS")
+LINE_GROUPS = words("LINE_GROUPS")
 LADDERS = sorted({group.split(".")[0] for group in GROUPS})
 RUNGS = ",".join(words("RUNGS"))
+
+
+def seeds_of(group):
+    """The fine-tuning seeds of a group: its arm may have seeds of its own."""
+    return words(f"FINETUNING.{group.split('.')[2]}") or SEEDS
+
+
 # `list(set(...))` has no fixed order: names of results do.
-RUNS = [f"{group}.{seed}" for seed in SEEDS for group in GROUPS]
+RUNS = [f"{group}.{seed}" for group in GROUPS for seed in seeds_of(group)]
 SOUPS = [f"{group}.{method}" for method in METHODS for group in GROUPS]
 RESULTS = (
     [f"ladder/{ladder}" for ladder in LADDERS]
     + [f"run/{run}" for run in RUNS]
-    + [f"lines/{group}" for group in GROUPS]
+    + [f"lines/{group}" for group in LINE_GROUPS]
     + [f"soup/{soup}" for soup in SOUPS]
     + [f"scores/{result}" for result in RUNS + SOUPS]
 )
@@ -61,7 +71,7 @@ def task_of(wildcards):
 
 wildcard_constraints:
     group=r"[^./]+\.[^./]+\.[^./]+",
-    seed="|".join(SEEDS),
+    seed="|".join(sorted({run.split(".")[3] for run in RUNS})),
     method="|".join(METHODS) or "-",
     name="[^/]+",
 
@@ -136,7 +146,8 @@ else:
 
     rule ladder:
         input:
-            [ref("corpus", name) for name in words("CORPUS")],
+            corpora=[ref("corpus", name) for name in words("CORPUS")],
+            images=[ref("task", name) for name in words("IMAGES")],
         output:
             ref("ladder", "{name}"),
         threads: THREADS
@@ -144,7 +155,8 @@ else:
             **GPU,
         params:
             command=lambda w, input: f"{command('pretrain', f'ladder/{w.name}')} {flags('LADDER')} "
-            + "".join(f"--corpus {named(corpus)} " for corpus in input)
+            + "".join(f"--corpus {named(corpus)} " for corpus in input.corpora)
+            + "".join(f"--images {named(images)} " for images in input.images)
             + f"--checkpoints {RUNGS} --seed {w.name} {flags('COMPUTE')}",
         shell:
             "{params.command} >/dev/null"
@@ -171,7 +183,7 @@ rule finetune:
 
 rule interpolate:
     input:
-        runs=[ref("run", f"{{group}}.{seed}") for seed in SEEDS],
+        runs=lambda w: [ref("run", f"{w.group}.{seed}") for seed in seeds_of(w.group)],
         task=task_of,
     output:
         ref("lines", "{group}"),
@@ -189,7 +201,7 @@ rule interpolate:
 
 rule soup:
     input:
-        runs=[ref("run", f"{{group}}.{seed}") for seed in SEEDS],
+        runs=lambda w: [ref("run", f"{w.group}.{seed}") for seed in seeds_of(w.group)],
         task=task_of,
     output:
         ref("soup", "{group}.{method}"),
@@ -241,13 +253,17 @@ rule evaluate_soup:
         "{params.command} >/dev/null"
 
 
+# Results are named in a file: a command line holds only so many.
 rule report:
     input:
         [f"{REFS}/{result}.json" for result in RESULTS],
     output:
         ref("report"),
     params:
-        command=f"{BIN}/samebasin-report --store {STORE} --ref {STUDY}/report --out {OUT} {flags('REPORT')} --input "
-        + " ".join(f"{STUDY}/{result}" for result in RESULTS),
-    shell:
-        "{params.command} >/dev/null"
+        command=f"{BIN}/samebasin-report --store {STORE} --ref {STUDY}/report --out {OUT} {flags('REPORT')} --inputs",
+    run:
+        results = f"{STORE}/flags/{STUDY}.results"
+        os.makedirs(os.path.dirname(results), exist_ok=True)
+        with open(results, "w") as file:
+            file.writelines(f"{STUDY}/{result}\n" for result in RESULTS)
+        shell("{params.command} {results} >/dev/null")

@@ -19,6 +19,7 @@
 //! | `lora` | a low-rank adaptation is a merged model, with the adapter beside it |
 //! | `merges` | models are merged over the checkpoint that they began from |
 //! | `minilm` | a published model computes what transformers computes, and is fine-tuned |
+//! | `mnist` | a cue is planted in images, and MNIST shows the effect in the direction that is known |
 //! | `mutations` | files that were changed at random are read or refused, and nothing else |
 //! | `olah` | an independent mirror serves what `fetch` asks for |
 //! | `published` | a study of published checkpoints goes from the hub to the report |
@@ -46,6 +47,7 @@ mod kills;
 mod lora;
 mod merges;
 mod minilm;
+mod mnist;
 mod mutations;
 mod olah;
 mod published;

@@ -325,7 +325,8 @@ tables::rows! {
         /// Arm of the study.
         pub arm: String,
         /// `rung`, `early`, `late`, `late - early`, `late - early, matched` (among pairs of equal OOD accuracy, within a
-        /// pretraining seed), `late - early, equal accuracy` (the contrast that the verdict's second sentence rests on), `arm - default`, `trend` (slope per nat by which the held-out loss falls), or `hump` (how far
+        /// pretraining seed), `late - early, equal accuracy` (the contrast that the verdict's second sentence rests on), `arm - default`, `last - first` (of an arm: its last rung less its first), `(last - first) - default` (the same, less that
+        /// of the default arm between the same two rungs), `trend` (slope per nat by which the held-out loss falls), or `hump` (how far
         /// the rung with the most path dependence lies beyond the first and the last; each pretraining seed's rung is chosen
         /// by the others).
         pub kind: String,

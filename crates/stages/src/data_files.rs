@@ -169,11 +169,19 @@ const LARGEST: u64 = 4 << 30;
 /// # Errors
 /// [`Failure::Store`] for a corrupt input, [`Failure::Input`] for a file that cannot be read or unpacked.
 pub(crate) fn bytes(work: &Work<'_>, place: &Place, name: &str) -> Result<Vec<u8>, Failure> {
-    let bytes = match work.recipe.inputs.contains_key(&role(name)) {
-        true => work.bytes(&role(name))?.to_vec(),
-        false => read(&place.root.join(name))?,
-    };
+    let bytes = packed(work, place, name)?;
     if name.ends_with(".gz") { unpacked(name, &bytes) } else { Ok(bytes) }
+}
+
+/// The bytes of a file as they lie, for readers that unpack no more than they need. As [`bytes`] otherwise.
+///
+/// # Errors
+/// As [`bytes`].
+pub(crate) fn packed(work: &Work<'_>, place: &Place, name: &str) -> Result<Vec<u8>, Failure> {
+    match work.recipe.inputs.contains_key(&role(name)) {
+        true => Ok(work.bytes(&role(name))?.to_vec()),
+        false => read(&place.root.join(name)),
+    }
 }
 
 fn unpacked(name: &str, bytes: &[u8]) -> Result<Vec<u8>, Failure> {

@@ -39,6 +39,7 @@ mod adapter;
 mod checkpoint;
 mod export;
 mod group;
+mod image_facts;
 mod labels;
 mod sameness;
 mod task_inputs;

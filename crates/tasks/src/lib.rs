@@ -1,7 +1,7 @@
 //! What models learn and are tested on.
 //!
 //! Two embedded worlds whose latents are known ([`roles`], a language; [`glyphs`], images), real text for pretraining
-//! ([`corpus`]), tasks from anyone's files ([`table`]) and English pairs that tell heuristics of entailment apart ([`hans`]). A [`Task`] is a training set, evaluation splits in and out
+//! ([`corpus`]), tasks from anyone's files ([`table`], [`images`], with a planted [`cue`]) and English pairs that tell heuristics of entailment apart ([`hans`]). A [`Task`] is a training set, evaluation splits in and out
 //! of distribution, and [`Intervention`]s: pairs of examples before and after one change to the process that made
 //! them. An [`Encoder`] turns examples into what models read, a [`Source`] yields pretraining batches for ever.
 //!
@@ -20,12 +20,14 @@
 
 pub mod corpus;
 mod corruption;
+pub mod cue;
 mod encode;
 mod error;
 mod examples;
 mod form;
 pub mod glyphs;
 pub mod hans;
+pub mod images;
 mod masking;
 mod metric;
 mod pool;

@@ -1,6 +1,6 @@
 //! What pretraining learns from, batch by batch.
 
-use crate::{Encoded, MaskedBatch, SequencePairs, corpus, glyphs, roles};
+use crate::{Encoded, MaskedBatch, SequencePairs, corpus, glyphs, images, roles};
 
 /// Pretraining batches for ever: the batch of any step can be had without those before it.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub enum Source {
     Glyphs(glyphs::Source),
     /// Segments of real text.
     Corpus(corpus::Source),
+    /// Images from files.
+    Images(images::Source),
 }
 
 /// One batch.
@@ -41,6 +43,7 @@ impl Source {
             Self::Roles(source) => Batch::Masked(source.masked(seed, step, size)),
             Self::Glyphs(source) => Batch::Labelled(source.labelled(seed, step, size)),
             Self::Corpus(source) => source.batch(seed, step, size),
+            Self::Images(source) => Batch::Labelled(source.labelled(seed, step, size)),
         }
     }
 
@@ -51,6 +54,7 @@ impl Source {
             Self::Roles(source) => Batch::Masked(source.held_out(roles::HELD_OUT)),
             Self::Glyphs(source) => Batch::Labelled(source.held_out(glyphs::HELD_OUT)),
             Self::Corpus(source) => source.held_out(),
+            Self::Images(source) => Batch::Labelled(source.held_out()),
         }
     }
 }

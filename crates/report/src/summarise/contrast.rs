@@ -48,6 +48,30 @@ pub(crate) fn contrasts(design: &Design, early_until: u64, late_from: u64) -> Ve
         let subject = Subject { arm: arm.clone(), kind: "arm - default", step: Some(*step), rungs };
         all.push(Contrast { subject, weights: vec![1.0, -1.0] });
     }
+    all.extend(interactions(design));
+    all
+}
+
+/// How far each further arm changes from its first to its last rung, and by how much more than the default arm does between
+/// the same two.
+fn interactions(design: &Design) -> Vec<Contrast> {
+    let steps_of = |arm: &str| {
+        let steps = design.rungs.iter().filter(|(of, _)| of == arm).map(|(_, step)| *step);
+        steps.clone().min().zip(steps.max()).filter(|(first, last)| first < last)
+    };
+    let mut arms: Vec<&String> = design.rungs.iter().map(|(arm, _)| arm).collect();
+    arms.dedup();
+    let mut all = Vec::new();
+    for arm in arms.into_iter().filter(|arm| *arm != DEFAULT_ARM) {
+        let Some((first, last)) = steps_of(arm) else { continue };
+        all.push(fixed(arm, "last - first", None, &[(last, 1.0), (first, -1.0)]));
+        let ends = [(arm.as_str(), last), (arm, first), (DEFAULT_ARM, last), (DEFAULT_ARM, first)];
+        let rungs: Vec<Rung> = ends.iter().map(|&(arm, step)| (arm.to_owned(), step)).collect();
+        if rungs.iter().all(|rung| design.rungs.contains(rung)) {
+            let subject = Subject { arm: arm.clone(), kind: "(last - first) - default", step: None, rungs };
+            all.push(Contrast { subject, weights: vec![1.0, -1.0, -1.0, 1.0] });
+        }
+    }
     all
 }
 
@@ -55,4 +79,50 @@ fn fixed(arm: &str, kind: &'static str, step: Option<u64>, weighted: &[(u64, f64
     let rungs = weighted.iter().map(|(step, _)| (arm.to_owned(), *step)).collect();
     let weights = weighted.iter().map(|(_, weight)| *weight).collect();
     Contrast { subject: Subject { arm: arm.to_owned(), kind, step, rungs }, weights }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::design::{Observation, Of};
+    use super::super::measure::Level;
+    use super::*;
+
+    #[test]
+    fn an_interaction_is_a_change_less_the_change_of_the_default_arm() {
+        let observation = |(arm, step, value): (&str, u64, f64)| Observation {
+            arm: arm.into(),
+            measure: "x".into(),
+            step,
+            pretraining_seed: 1,
+            held_out_loss: None,
+            of: Of::All(1),
+            value,
+        };
+        let values = [
+            (DEFAULT_ARM, 0, 1.0),
+            (DEFAULT_ARM, 5, 7.0),
+            (DEFAULT_ARM, 9, 4.0),
+            ("rho = 1", 0, 8.0),
+            ("rho = 1", 9, 2.0),
+            ("no default at 3", 3, 1.0),
+            ("no default at 3", 9, 5.0),
+            ("one rung", 9, 5.0),
+        ];
+        let observations: Vec<Observation> = values.into_iter().map(observation).collect();
+        let design = Design::new(Level::Group, observations.iter());
+        let value = |contrast: &Contrast| -> f64 {
+            let cells = contrast.subject.rungs.iter().map(|rung| design.value(1, rung).unwrap());
+            cells.zip(&contrast.weights).map(|(cell, weight)| cell * weight).sum()
+        };
+        let found: Vec<(String, &str, f64)> = interactions(&design)
+            .iter()
+            .map(|contrast| (contrast.subject.arm.clone(), contrast.subject.kind, value(contrast)))
+            .collect();
+        let expected = [
+            ("no default at 3".to_owned(), "last - first", 4.0),
+            ("rho = 1".to_owned(), "last - first", -6.0),
+            ("rho = 1".to_owned(), "(last - first) - default", -9.0),
+        ];
+        assert_eq!(found, expected);
+    }
 }

@@ -4,6 +4,7 @@
 //! changes nothing for the stages that do not read it.
 
 mod corpus;
+mod images;
 mod parts;
 mod table;
 
@@ -20,6 +21,7 @@ use crate::stage::{Failure, Inputs, Session, Stage, Work, ranges};
 use crate::task_inputs;
 
 pub use corpus::Corpus;
+pub use images::Images;
 use parts::PartMaker;
 pub use table::Table;
 
@@ -43,6 +45,8 @@ pub enum Kind {
     Glyphs(Glyphs),
     /// A task from your own files: JSON, TSV, CSV or Parquet
     Table(Table),
+    /// A task from image files (IDX), with a cue planted in them if you like
+    Images(Images),
     /// Text for pretraining, and a WordPiece tokenizer trained on it
     Corpus(Corpus),
 }
@@ -91,6 +95,7 @@ impl Stage for Prepare {
             Kind::Roles(_) => inputs.rest_on(roles::versions()),
             Kind::Glyphs(_) => inputs.rest_on(glyphs::versions()),
             Kind::Table(table) => table.resolve(&mut inputs, session)?,
+            Kind::Images(images) => images.resolve(&mut inputs, session)?,
             Kind::Corpus(corpus) => corpus.resolve(&mut inputs, session)?,
         }
         Ok(inputs)
@@ -109,6 +114,7 @@ impl Stage for Prepare {
                 publish_generated(work, &task, json!({ "glyphs": glyphs }), glyphs::versions())
             }
             Kind::Table(table) => table.run(work),
+            Kind::Images(images) => images.run(work),
             Kind::Corpus(corpus) => corpus.run(work),
         }
     }

@@ -4,32 +4,21 @@
 
 mod rungs;
 mod shape;
+mod world;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use learn::{AdamW, Recipe, Schedule};
 use models::Model;
-use serde::{Deserialize, Serialize};
-use tasks::{Source as Text, corpus, glyphs, roles};
+use serde::Serialize;
 
 use crate::compute::Compute;
 use crate::stage::{Failure, Inputs, Session, Source, Stage, Work, ranges};
 
 pub use shape::{Family, Shape};
+pub use world::World;
 
 /// Most parameters of a model: with gradient and moments a hundred gigabytes.
 const MOST_PARAMETERS: usize = 1 << 33;
-
-/// What is learned from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum World {
-    /// Sentences of the embedded language, with masked language modelling
-    Roles,
-    /// Images of digits with a spurious cue, with classification
-    Glyphs,
-    /// Text made ready by `samebasin prepare corpus`, with the objective of the model family
-    Corpus,
-}
 
 /// Pretrain a model and keep a ladder of its checkpoints
 ///
@@ -46,6 +35,10 @@ pub struct Pretrain {
     #[arg(long, value_name = "REF")]
     #[serde(skip)]
     pub corpus: Option<Source>,
+    /// Images for --world images: ref or key of a `prepare images` result
+    #[arg(long, value_name = "REF")]
+    #[serde(skip)]
+    pub images: Option<Source>,
     /// Seed of the initial weights and of the data order
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -120,27 +113,8 @@ impl Stage for Pretrain {
         }
         self.shape.intermediate.get_or_insert(4 * self.shape.hidden);
         let mut inputs = Inputs::default();
-        let tokenizer = match (self.world, &self.corpus) {
-            (World::Corpus, Some(corpus)) => {
-                let manifest = corpus.manifest(session)?;
-                for role in ["train", "held-out", "tokenizer"] {
-                    inputs.add(role, &manifest, role)?;
-                }
-                inputs.rest_on(corpus::versions());
-                Some(session.bytes(&manifest.input_of("tokenizer")?)?.to_vec())
-            }
-            (World::Corpus, None) => return Err(Failure::Usage("--world corpus needs --corpus".into())),
-            (_, Some(_)) => return Err(Failure::Usage("--corpus needs --world corpus".into())),
-            (World::Roles, None) => {
-                inputs.rest_on(roles::versions());
-                Some(roles::tokenizer_json().into_bytes())
-            }
-            (World::Glyphs, None) => {
-                inputs.rest_on(glyphs::versions());
-                None
-            }
-        };
-        let (config, head) = self.shape.config(self.world, tokenizer.as_deref())?;
+        let reads = self.resolve_world(&mut inputs, session)?;
+        let (config, head) = self.shape.config(&reads)?;
         let model = Model::new(config, head).map_err(|error| Failure::Usage(error.to_string()))?;
         let parameters = model.layout().len();
         if parameters > MOST_PARAMETERS {
@@ -155,10 +129,10 @@ impl Stage for Pretrain {
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
-        let (text, tokenizer) = self.text(work)?;
-        let (config, head) = self.shape.config(self.world, tokenizer.as_deref())?;
+        let (text, reads) = self.text(work)?;
+        let (config, head) = self.shape.config(&reads)?;
         let model = self.compute.apply(Model::new(config, head)?)?;
-        let rungs = self.make(work, &model, &text, tokenizer.as_deref())?;
+        let rungs = self.make(work, &model, &text, &reads)?;
         self.publish(work, &model, &text, &rungs)
     }
 }
@@ -179,24 +153,6 @@ impl Pretrain {
                 self.steps
             ))),
             None => Ok(()),
-        }
-    }
-
-    /// What is learned from, and the tokenizer that reads it.
-    fn text(&self, work: &Work<'_>) -> Result<(Text, Option<Vec<u8>>), Failure> {
-        match self.world {
-            World::Roles => {
-                Ok((Text::Roles(roles::Source::default()), Some(roles::tokenizer_json().into_bytes())))
-            }
-            World::Glyphs => Ok((Text::Glyphs(glyphs::Source::default()), None)),
-            World::Corpus => {
-                let tokenizer = work.bytes("tokenizer")?.to_vec();
-                let train = corpus::Text::from_parquet(&work.bytes("train")?)?;
-                let held_out = corpus::Text::from_parquet(&work.bytes("held-out")?)?;
-                let (length, objective) = (self.shape.positions, self.shape.family.objective());
-                let source = corpus::Source::new(train, held_out, &tokenizer, length, objective)?;
-                Ok((Text::Corpus(source), Some(tokenizer)))
-            }
         }
     }
 

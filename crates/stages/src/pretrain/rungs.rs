@@ -10,7 +10,8 @@ use serde_json::Value;
 use store::{Manifest, Media, Recipe};
 use tasks::{Batch, Source as Text};
 
-use super::{Pretrain, World};
+use super::Pretrain;
+use super::world::Reads;
 use crate::checkpoint;
 use crate::ladder::{rung_role, tally};
 use crate::rows::LadderRow;
@@ -35,7 +36,7 @@ impl Pretrain {
         work: &Work<'_>,
         model: &Model,
         text: &Text,
-        tokenizer: Option<&[u8]>,
+        reads: &Reads,
     ) -> Result<Vec<Rung>, Failure> {
         let pool = work.session.pool()?;
         let mut run: Option<Run<'_>> = None;
@@ -52,10 +53,10 @@ impl Pretrain {
             };
             run.train_until(self, work, model, text, step)?;
             let manifest = work.session.keyed(recipe, |work| {
-                checkpoint::publish_description(work, model, &[], tokenizer)?;
+                checkpoint::publish_description(work, model, reads.names(), reads.tokenizer())?;
                 work.publish("model", Media::Safetensors, &run.state.weights.to_safetensors())?;
                 // What generated worlds are measured on is no input: the rung itself can say how far it is.
-                if self.world != World::Corpus {
+                if self.world.is_generated() {
                     let tally = tally(model, &run.state.weights.values, &text.held_out())?;
                     work.fact("held_out_loss", tally.mean_loss())?;
                     work.fact("held_out_accuracy", tally.accuracy())?;
@@ -80,11 +81,7 @@ impl Pretrain {
         }
         parameters.insert("step".into(), step.into());
         let mut versions = learn::training_versions(model.config()).and(self.compute.versions());
-        versions.add(match self.world {
-            World::Roles => tasks::roles::versions(),
-            World::Glyphs => tasks::glyphs::versions(),
-            World::Corpus => tasks::corpus::versions(),
-        });
+        versions.add(self.world.versions());
         parameters.insert("versions".into(), crate::stage::json(&versions)?);
         Ok(recipe)
     }

@@ -4,9 +4,9 @@ use clap::{Args, ValueEnum};
 use models::{Config, Head, bert, decoder, mlp, t5};
 use serde::{Deserialize, Serialize};
 use tasks::corpus::Objective;
-use tasks::{Corruption, Masking, glyphs};
+use tasks::{Corruption, Masking};
 
-use super::World;
+use super::world::Reads;
 use crate::stage::{Failure, ranges};
 
 /// Default standard deviation of the initial weights.
@@ -85,18 +85,18 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The configuration and head of a model of this world that reads texts with this tokenizer.
+    /// The configuration and head of a model that reads this.
     ///
     /// # Errors
     /// [`Failure::Usage`] for a shape that no model can have, [`Failure::Task`] for a tokenizer that cannot be read.
-    pub(super) fn config(&self, world: World, tokenizer: Option<&[u8]>) -> Result<(Config, Head), Failure> {
-        let (config, head) = match (world, tokenizer) {
-            (World::Glyphs, _) | (_, None) => {
+    pub(super) fn config(&self, reads: &Reads) -> Result<(Config, Head), Failure> {
+        let (config, head) = match reads {
+            Reads::Dense { width, classes, .. } => {
                 let hidden_sizes = vec![self.hidden; self.layers];
-                let config = mlp::Config { input_size: glyphs::WIDTH, hidden_sizes };
-                (Config::Mlp(config), Head::Classification { labels: glyphs::CLASSES })
+                let config = mlp::Config { input_size: *width, hidden_sizes };
+                (Config::Mlp(config), Head::Classification { labels: *classes })
             }
-            (_, Some(tokenizer)) => match (self.family.decoder(), self.family) {
+            Reads::Text(tokenizer) => match (self.family.decoder(), self.family) {
                 (Some(variant), _) => {
                     (Config::Decoder(self.decoder(variant, tokenizer)?), Head::CausalLanguage)
                 }

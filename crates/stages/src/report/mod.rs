@@ -21,6 +21,7 @@ use report::{DEFAULT_ARM, Edition, Plan, Study};
 use serde::Serialize;
 use store::{Manifest, Media};
 
+use crate::data_files;
 use crate::stage::{Failure, Flags, Inputs, Session, Source, Stage, Work, say};
 use collate::{Manifests, lineage};
 
@@ -61,12 +62,16 @@ impl From<Interval> for estimate::Interval {
 ///
 /// Example: samebasin report --input world/scores/0 --input world/lines/0 --out report --ref world/report
 #[derive(Args, Clone, Debug, Serialize)]
-#[command(group = ArgGroup::new("study").required(true).args(["results", "tables", "schema"]))]
+#[command(group = ArgGroup::new("study").required(true).args(["results", "inputs", "tables", "schema"]))]
 pub struct Report {
     /// A result to report on (ref or key): `evaluate`, `interpolate`, `soup`, `finetune` or `pretrain`; give several
     #[arg(long = "input", value_name = "REF", num_args = 1..)]
     #[serde(skip)]
     pub results: Vec<Source>,
+    /// File that names such results, one on each line: a command line holds only so many
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub inputs: Option<PathBuf>,
     /// Folder with the tables of a study, `runs.parquet` or `pairs.parquet` among them
     #[arg(long, value_name = "FOLDER", requires = "out")]
     #[serde(skip)]
@@ -118,8 +123,9 @@ impl Stage for Report {
                 self.margin
             )));
         }
+        let listed = self.inputs.as_deref().map(sources_in).transpose()?.unwrap_or_default();
         let named: Result<Vec<Manifest>, Failure> =
-            self.results.iter().map(|source| source.manifest(session)).collect();
+            self.results.iter().chain(&listed).map(|source| source.manifest(session)).collect();
         let manifests = collate::upstream(&session.store, named?)?;
         let mut inputs = Inputs::default();
         // By stage and key, so that the order of the flags makes no other report.
@@ -239,6 +245,18 @@ impl Report {
             margin: self.margin,
         }
     }
+}
+
+/// The results that a file names, one on each line.
+fn sources_in(path: &Path) -> Result<Vec<Source>, Failure> {
+    let name = path.display().to_string();
+    let text = data_files::utf8(&name, data_files::read(path)?)?;
+    let lines = (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty());
+    lines
+        .map(|(number, line)| {
+            line.parse().map_err(|error| Failure::Input(format!("{name}, line {number}: {error}")))
+        })
+        .collect()
 }
 
 /// The outputs of a stage that a report reads, or that stand for what it reads in the manifest alone.

@@ -226,6 +226,7 @@ impl Fabricated {
         let collated = collate(&self.store, None, &manifests, &runs).unwrap();
         let report = Report {
             results: Vec::new(),
+            inputs: None,
             tables: None,
             schema: false,
             out: None,

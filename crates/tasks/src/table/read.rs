@@ -192,7 +192,7 @@ fn columns(examples: Vec<Example>, pairs: bool) -> Examples {
 
 impl Sample {
     /// The sampled rows, in the order of the file.
-    fn of<T>(self, rows: Vec<T>) -> Result<Vec<T>, String> {
+    pub(crate) fn of<T>(self, rows: Vec<T>) -> Result<Vec<T>, String> {
         let wanted = self.skip.checked_add(self.take).filter(|&wanted| wanted <= rows.len());
         let Some(wanted) = wanted else {
             return Err(format!(

@@ -202,9 +202,14 @@ fn describe_pretraining(rung: &Manifest, manifests: &Manifests, recipe: &mut BTr
     }
 }
 
-/// The parameters of a generated task by name; of one from files, its key.
+/// The parameters of a task that is generated or of images by name; of one from other files, its key.
 fn describe_task(train: &Manifest, recipe: &mut BTreeMap<String, String>) {
-    let world = train.parameters.get("part").and_then(|part| part.get("world")?.as_object()?.iter().next());
+    let part = train.parameters.get("part");
+    if let Some(Value::Object(images)) = part.and_then(|part| part.get("images")) {
+        recipe.insert("task".into(), "images".into());
+        return describe_images(images, "", recipe);
+    }
+    let world = part.and_then(|part| part.get("world")?.as_object()?.iter().next());
     match world {
         Some((name, Value::Object(parameters))) => {
             recipe.insert("task".into(), name.clone());
@@ -219,6 +224,20 @@ fn describe_task(train: &Manifest, recipe: &mut BTreeMap<String, String>) {
         }
         _ => {
             recipe.insert("task".into(), train.key.short());
+        }
+    }
+}
+
+/// What decides a training set of images. Its seeds are no seeds of a run: they say which draw it is.
+fn describe_images(section: &Map<String, Value>, prefix: &str, recipe: &mut BTreeMap<String, String>) {
+    for (name, value) in section {
+        match value {
+            Value::Object(inner) if name == "part" => describe_images(inner, prefix, recipe),
+            Value::Object(inner) => describe_images(inner, &format!("{prefix}{name} "), recipe),
+            value => {
+                let name = if name == "seed" { "draw" } else { name };
+                recipe.insert(format!("{prefix}{name}"), plain(value));
+            }
         }
     }
 }
@@ -314,6 +333,26 @@ mod tests {
         assert_eq!(pooled, [true, true, true, true, false]);
         let third = "dropout = 0.1, learning_rate = 0.01";
         assert_eq!(names, ["ambiguity = 0.0", "ambiguity = 0.0", DEFAULT_ARM, DEFAULT_ARM, third]);
+    }
+
+    #[test]
+    fn another_draw_or_strength_of_images_is_another_arm() {
+        let section = serde_json::json!({
+            "labels": ["low", "high"],
+            "part": {"images": "a", "sample": {"seed": 1, "take": 400}},
+            "cue": {"seed": 0, "strength": 0.9},
+        });
+        let mut recipe = BTreeMap::new();
+        describe_images(section.as_object().unwrap(), "", &mut recipe);
+        let expected = [
+            ("cue draw", "0"),
+            ("cue strength", "0.9"),
+            ("images", "a"),
+            ("labels", r#"["low","high"]"#),
+            ("sample draw", "1"),
+            ("sample take", "400"),
+        ];
+        assert_eq!(recipe, BTreeMap::from(expected.map(|(a, b)| (a.to_owned(), b.to_owned()))));
     }
 
     #[test]
