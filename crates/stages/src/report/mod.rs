@@ -113,7 +113,7 @@ pub struct StudyManifests(Manifests);
 
 impl Stage for Report {
     const NAME: &'static str = "report";
-    const VERSION: u32 = 7;
+    const VERSION: u32 = 8;
     const OUTPUTS: &'static [&'static str] = &["report", "terminal"];
 
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
