@@ -84,7 +84,8 @@ fn fixed(arm: &str, kind: &'static str, step: Option<u64>, weighted: &[(u64, f64
 #[cfg(test)]
 mod tests {
     use super::super::design::{Observation, Of};
-    use super::super::measure::Level;
+    use measures::estimate::Statistic;
+
     use super::*;
 
     #[test]
@@ -109,7 +110,7 @@ mod tests {
             ("one rung", 9, 5.0),
         ];
         let observations: Vec<Observation> = values.into_iter().map(observation).collect();
-        let design = Design::new(Level::Group, observations.iter());
+        let design = Design::new(Statistic::Mean, observations.iter());
         let value = |contrast: &Contrast| -> f64 {
             let cells = contrast.subject.rungs.iter().map(|rung| design.value(1, rung).unwrap());
             cells.zip(&contrast.weights).map(|(cell, weight)| cell * weight).sum()
