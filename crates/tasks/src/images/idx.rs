@@ -169,11 +169,11 @@ pub(super) mod tests {
 
     #[test]
     fn a_bomb_takes_no_memory() {
-        // A gigabyte of zeros in a megabyte.
+        // Zeros without end: their header is none.
         let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         let zeros = vec![0; 1 << 20];
         (0..64).for_each(|_| writer.write_all(&zeros).unwrap());
-        assert!(images("f", &writer.finish().unwrap()).unwrap_err().to_string().contains("1 to 1073741824"));
+        assert!(images("f", &writer.finish().unwrap()).unwrap_err().to_string().contains("type 0x00"));
         // A header that is modest, and a stream that goes on.
         let mut bomb = file(&[1, 2, 2], &[0; 4]);
         bomb.extend_from_slice(&zeros);
