@@ -62,11 +62,28 @@ fn a_dry_run_says_hit_or_what_changed() {
         "{changed}"
     );
     // A change far upstream is traced to its root.
-    bench.run("prepare", &["--ref", "task", "roles", "--train", "200", "--ambiguity", "0.25"]);
+    bench.run("prepare", &["--ref", "task", "roles", "--train", "200", "--disambiguating", "0.25"]);
     let changed = plan(&["--dry-run"]);
-    assert!(changed.contains("ambiguity") && changed.contains("0.25"), "{changed}");
+    assert!(changed.contains("disambiguating") && changed.contains("0.25"), "{changed}");
     let json: serde_json::Value = serde_json::from_str(&plan(&["--dry-run", "--json"])).expect("JSON");
     assert_eq!(json["plan"], "run");
+}
+
+/// `--ambiguity` meant its opposite; who still says it is told, and gets what they had.
+#[test]
+fn a_former_name_is_understood_and_said() {
+    let bench = Bench::new();
+    let key = bench.run("prepare", &["roles", "--train", "50", "--disambiguating", "0.25"]);
+    let mut former = program("prepare");
+    former.arg("--store").arg(bench.store()).args(["roles", "--train", "50", "--ambiguity", "0.25"]);
+    let output = former.output().expect("it starts");
+    assert_eq!(text(&output.stdout), key);
+    assert!(text(&output.stderr).contains("--ambiguity is now called --disambiguating"));
+    bench.fails(2, "prepare", &["roles", "--ambiguity", "0.25", "--disambiguating", "0.25"]);
+    assert!(
+        !text(&program("prepare").args(["roles", "--help"]).output().expect("it starts").stdout)
+            .contains("--ambiguity")
+    );
 }
 
 #[test]

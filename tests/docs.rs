@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::harness::{program, root, text};
 
 /// The programs that have a page of flags, in the order of a study.
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 13] = [
     "init",
     "fetch",
     "prepare",
@@ -16,6 +16,8 @@ const PROGRAMS: [&str; 11] = [
     "soup",
     "evaluate",
     "report",
+    "plan",
+    "import",
     "store",
 ];
 

@@ -14,6 +14,7 @@
 //! | `docs` | links lead somewhere, and the page of flags is what the programs say |
 //! | `decoders` | causal language models become classifiers and reward models |
 //! | `fetch` | a hub that fails in every way costs nothing, and ladders that lie are refused |
+//! | `import` | published accuracies become a page, and lists that contradict themselves are refused |
 //! | `init` | a study that `samebasin init` writes runs to its end |
 //! | `inputs` | files as people have them mean what they mean elsewhere |
 //! | `lora` | a low-rank adaptation is a merged model, with the adapter beside it |
@@ -22,6 +23,7 @@
 //! | `mnist` | a cue is planted in images, and MNIST shows the effect in the direction that is known |
 //! | `mutations` | files that were changed at random are read or refused, and nothing else |
 //! | `olah` | an independent mirror serves what `fetch` asks for |
+//! | `plan` | the number of seeds of a plan is the textbook's, and a pilot is its tables |
 //! | `published` | a study of published checkpoints goes from the hub to the report |
 //! | `t5` | an encoder with a decoder is gauged, pretrained, fine-tuned and compared as the others are |
 //! | `tables` | tables alone make the page, and the page that documents them is what the program prints |
@@ -41,6 +43,7 @@ mod devices;
 mod docs;
 mod fetch;
 mod glyphs;
+mod import;
 mod init;
 mod inputs;
 mod kills;
@@ -50,6 +53,7 @@ mod minilm;
 mod mnist;
 mod mutations;
 mod olah;
+mod plan;
 mod published;
 mod races;
 mod ratings;

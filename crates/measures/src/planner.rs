@@ -1,5 +1,6 @@
 //! How many seeds a claim needs. All for normal values.
 
+pub mod design;
 pub mod effect;
 
 use crate::{Error, quantiles};

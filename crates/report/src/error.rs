@@ -36,6 +36,20 @@ pub enum Error {
         /// First step that counts as late.
         late_from: u64,
     },
+    /// A measure that nobody knows.
+    #[error("there is no measure `{measure}`; there are {}", known.join(", "))]
+    NoMeasure {
+        /// What was asked for.
+        measure: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A study that does not have a measure on both sides.
+    #[error("the study has no `{measure}` at an early and at a late rung of the arm `default`")]
+    NoChange {
+        /// The measure.
+        measure: String,
+    },
     /// Polars refused a table that had just been written, which is a bug.
     #[error("polars cannot read a table that was just written: {0}")]
     Polars(#[from] polars::error::PolarsError),
@@ -48,6 +62,6 @@ impl Error {
     /// Whether the reader's tables are at fault, rather than this program.
     #[must_use]
     pub fn blames_input(&self) -> bool {
-        matches!(self, Self::Table { .. } | Self::NoTables { .. } | Self::Read { .. })
+        matches!(self, Self::Table { .. } | Self::NoTables { .. } | Self::Read { .. } | Self::NoChange { .. })
     }
 }

@@ -16,6 +16,7 @@
 mod error;
 mod html;
 mod observed;
+mod pilot;
 pub mod rows;
 mod study;
 mod summarise;
@@ -28,25 +29,30 @@ mod synthetic;
 pub use error::Error;
 pub use html::Edition;
 pub use observed::Observed;
+pub use pilot::Pilot;
 pub use study::{DEFAULT_ARM, LINEAR, Plan, Study};
 pub use words::answer::Answer;
 
 use rows::{
-    InterventionEffect, MeasureCell, PairSplit, PathPoint, Prediction, RunScore, Rung, SelectionGain,
-    SoupScore, Summary,
+    Correlation, Fact, InterventionEffect, ItemCount, MeasureCell, PairSplit, PathPoint, Prediction,
+    RunScore, Rung, SelectionGain, SoupScore, Spread, Summary,
 };
 use tables::Schema;
 
 /// All tables of a study, in the order of the page.
-pub const TABLES: [&Schema; 10] = [
+pub const TABLES: [&Schema; 14] = [
     Summary::TABLE,
     MeasureCell::TABLE,
     RunScore::TABLE,
+    Spread::TABLE,
+    Correlation::TABLE,
     PairSplit::TABLE,
     PathPoint::TABLE,
     SoupScore::TABLE,
     SelectionGain::TABLE,
     InterventionEffect::TABLE,
     Rung::TABLE,
+    ItemCount::TABLE,
+    Fact::TABLE,
     Prediction::TABLE,
 ];

@@ -6,7 +6,7 @@ use std::path::Path;
 use tables::{Row, Schema};
 
 use crate::Error;
-use crate::rows::{InterventionEffect, PairSplit, PathPoint, RunScore, Rung, SoupScore};
+use crate::rows::{Fact, InterventionEffect, ItemCount, PairSplit, PathPoint, RunScore, Rung, SoupScore};
 
 /// What a study observed, a list of rows for each table.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +23,10 @@ pub struct Observed {
     pub soups: Vec<SoupScore>,
     /// Effects of interventions.
     pub interventions: Vec<InterventionEffect>,
+    /// Examples of which only the number of right runs is known.
+    pub items: Vec<ItemCount>,
+    /// How the study was made.
+    pub facts: Vec<Fact>,
 }
 
 impl Observed {
@@ -39,6 +43,8 @@ impl Observed {
             pairs: table(folder)?,
             soups: table(folder)?,
             interventions: table(folder)?,
+            items: table(folder)?,
+            facts: table(folder)?,
         };
         match observed.runs.is_empty() && observed.pairs.is_empty() {
             true => Err(Error::NoTables { folder: folder.into() }),
@@ -54,6 +60,8 @@ impl Observed {
         self.pairs.extend(other.pairs);
         self.soups.extend(other.soups);
         self.interventions.extend(other.interventions);
+        self.items.extend(other.items);
+        self.facts.extend(other.facts);
     }
 
     /// The Parquet bytes of the tables, by name.
@@ -68,6 +76,8 @@ impl Observed {
             bytes(&self.pairs)?,
             bytes(&self.soups)?,
             bytes(&self.interventions)?,
+            bytes(&self.items)?,
+            bytes(&self.facts)?,
         ]))
     }
 }

@@ -3,6 +3,10 @@
 //! One row is one observation, and each row carries its seeds, its rung and its arm, so that any of these tables can
 //! be analysed alone.
 
+mod scores;
+
+pub use scores::{Correlation, Fact, ItemCount, Spread};
+
 tables::rows! {
     /// A row for each checkpoint of each pretraining run.
     pub struct Rung in "ladder" {
@@ -20,6 +24,16 @@ tables::rows! {
         pub checkpoint: String,
         /// Key of the pretraining run.
         pub ladder: String,
+        /// Learning rate of the last step of pretraining, where the ladder says it.
+        pub learning_rate: Option<f64>,
+        /// Where in its schedule the learning rate is: `start` (no step taken), `warm-up`, `constant`, `decay` or `end`.
+        pub phase: Option<String>,
+        /// Loss above the floor of a fitted power law (nats), where `gauge` could fit one.
+        pub to_go: Option<f64>,
+        /// Lower end of its 95 % interval.
+        pub to_go_lower: Option<f64>,
+        /// Upper end of that interval.
+        pub to_go_upper: Option<f64>,
     }
 }
 
@@ -32,21 +46,21 @@ tables::rows! {
         pub arm: String,
         /// Seed of the pretraining run.
         pub pretraining_seed: u64,
-        /// Pretraining steps of the checkpoint.
+        /// Pretraining steps of the checkpoint; 0 also where nobody knows them.
         pub step: u64,
         /// Held-out pretraining loss of the checkpoint (nats), where its ladder is known.
         pub held_out_loss: Option<f64>,
         /// Seed of the fine-tuning run.
         pub finetuning_seed: u64,
         /// Seed of the classification head's weights.
-        pub head_seed: u64,
+        pub head_seed: Option<u64>,
         /// Seed of the order of the training examples.
-        pub order_seed: u64,
+        pub order_seed: Option<u64>,
         /// Peak learning rate of fine-tuning.
-        pub learning_rate: f64,
+        pub learning_rate: Option<f64>,
         /// Optimiser steps of fine-tuning.
-        pub steps: u64,
-        /// Key of the prepared task.
+        pub steps: Option<u64>,
+        /// Key of the prepared task; empty for runs that others trained.
         pub task: String,
         /// True if the arm is the default one, or differs from it in the task alone: such arms are pooled where pairs of equal
         /// accuracy are compared.
@@ -58,25 +72,25 @@ tables::rows! {
         /// Examples.
         pub n: u64,
         /// Mean cross-entropy (nats).
-        pub loss: f64,
+        pub loss: Option<f64>,
         /// Share of right predictions, 0 to 1.
         pub accuracy: f64,
-        /// Share of the most frequent label, 0 to 1: what always giving it scores.
-        pub majority: f64,
+        /// Share of the most frequent label, 0 to 1: what always giving it scores; absent where nobody knows it.
+        pub majority: Option<f64>,
         /// Mean of 1 - p(label), 0 to 1.
-        pub expected_error: f64,
+        pub expected_error: Option<f64>,
         /// Expected calibration error over 10 equal bins, 0 to 1.
-        pub calibration_error: f64,
+        pub calibration_error: Option<f64>,
         /// Matthews correlation coefficient, -1 to 1.
-        pub mcc: f64,
+        pub mcc: Option<f64>,
         /// F1, macro-averaged over the labels, 0 to 1.
-        pub f1: f64,
+        pub f1: Option<f64>,
         /// What the task is scored by: `accuracy`, `mcc`, `f1` (of the second of two labels) or `macro-f1`.
         pub metric: String,
         /// Its value; absent for `f1` where the second label is neither asked for nor given, and where there are no
         /// predictions to take it from.
         pub score: Option<f64>,
-        /// True if the run does no better than always giving the commonest answer.
+        /// True if the run does no better than always giving the commonest answer; false where `majority` is absent.
         pub failed: bool,
     }
 }
@@ -342,16 +356,21 @@ tables::rows! {
         pub lower: Option<f64>,
         /// Upper end of the 95 % interval, where there are enough seeds for one.
         pub upper: Option<f64>,
+        /// True if the interval reaches beyond the values that the measure can take: there are too few seeds for its scatter. At
+        /// a rung, early and late it is then cut.
+        pub beyond_range: bool,
         /// How the interval was made; empty where there is none.
         pub method: String,
-        /// Standard error that the interval rests on, for the contrasts that decide the verdict.
+        /// Standard error that the interval rests on.
         pub standard_error: Option<f64>,
-        /// Degrees of freedom of its t.
+        /// Degrees of freedom of its t; absent for intervals that have none.
         pub df: Option<f64>,
-        /// Two-sided p of "no change".
+        /// Two-sided p of "no change", for differences, trends and humps.
         pub p: Option<f64>,
-        /// The same after Holm's correction for the number of primary measures.
+        /// The same after Holm's correction for the number of primary measures, for those alone.
         pub p_adjusted: Option<f64>,
+        /// The same after Benjamini and Hochberg's correction for all rows of this kind.
+        pub p_bh: Option<f64>,
         /// What sets the interval's width: `between` pretraining seeds, or `within` them (the fine-tuning seeds).
         pub width_from: Option<String>,
         /// Pairs of runs behind it.

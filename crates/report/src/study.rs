@@ -7,9 +7,9 @@ use measures::estimate::Interval;
 
 use crate::html::{self, Edition};
 use crate::observed::{Observed, bytes};
-use crate::rows::{MeasureCell, RunScore, SelectionGain, Summary};
+use crate::rows::{Correlation, MeasureCell, RunScore, SelectionGain, Spread, Summary};
 use crate::summarise::evidence::{self, Reading, Split};
-use crate::summarise::{self, frames, group, measure, selection};
+use crate::summarise::{self, frames, group, measure, multiplicity, selection, spread};
 use crate::words::answer::{Answer, answer};
 use crate::{Error, terminal};
 
@@ -53,6 +53,15 @@ impl Plan {
     }
 }
 
+/// Two scores of the same runs: value, lower and upper end of the 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Together {
+    /// Pearson's correlation.
+    pub(crate) pearson: Option<[f64; 3]>,
+    /// Standard deviation of this score over that of the other.
+    pub(crate) sd_ratio: Option<[f64; 3]>,
+}
+
 /// Everything that a report says comes from here.
 #[derive(Clone, Debug)]
 pub struct Study {
@@ -68,6 +77,8 @@ pub struct Study {
     pub(crate) sources: BTreeMap<String, usize>,
     pub(crate) observed: Observed,
     pub(crate) selections: Vec<SelectionGain>,
+    pub(crate) spreads: Vec<Spread>,
+    pub(crate) correlations: Vec<Correlation>,
     pub(crate) cells: Vec<MeasureCell>,
     pub(crate) summary: Vec<Summary>,
     /// The verdict and what it was read from.
@@ -103,10 +114,13 @@ impl Study {
         observations.extend(group::observations(&observed));
         let (cells, mut summary) = summarise::summarise(&observations, early_until, late_from, plan.interval);
         let verdict_plan = measures::verdict::Plan { margin: plan.margin, ..Default::default() };
-        let reading = evidence::read(&observed, &cells, Split { early_until, late_from }, verdict_plan);
+        let reading = evidence::read(&observed, &summary, Split { early_until, late_from }, verdict_plan);
         summarise::replace(&mut summary, reading.rows());
+        multiplicity::adjust(&mut summary);
         let selections = selection::gains(&observed.runs);
-        tables.extend([bytes(&selections)?, bytes(&cells)?, bytes(&summary)?]);
+        let (spreads, correlations) = (spread::spreads(&observed), spread::correlations(&observed));
+        tables.extend([bytes(&selections)?, bytes(&spreads)?, bytes(&correlations)?]);
+        tables.extend([bytes(&cells)?, bytes(&summary)?]);
         let study = Self {
             title: plan.title,
             early_until,
@@ -116,6 +130,8 @@ impl Study {
             sources,
             observed,
             selections,
+            spreads,
+            correlations,
             cells,
             summary,
             reading,
@@ -198,6 +214,33 @@ impl Study {
         evaluated.chain(measured).collect::<BTreeSet<u64>>().into_iter().collect()
     }
 
+    /// False if nobody said from which step of pretraining the runs start: then all rows have step 0, and no ladder lists it.
+    pub(crate) fn knows_steps(&self) -> bool {
+        !self.ladder.is_empty() || self.runs.is_empty() || self.runs.iter().any(|run| run.step != 0)
+    }
+
+    /// How another score of the same runs goes with this one.
+    pub(crate) fn together(&self, other: (&str, &str), row: &Spread) -> Option<Together> {
+        let this = (row.split.as_str(), row.case.as_str());
+        self.correlations.iter().find_map(|found| {
+            let place = (found.arm.as_str(), found.pretraining_seed, found.step);
+            if place != (row.arm.as_str(), row.pretraining_seed, row.step) {
+                return None;
+            }
+            let x = (found.split_x.as_str(), found.case_x.as_str());
+            let y = (found.split_y.as_str(), found.case_y.as_str());
+            let three = |value: Option<f64>, low: Option<f64>, high: Option<f64>| Some([value?, low?, high?]);
+            let ratio = three(found.sd_ratio, found.sd_ratio_lower, found.sd_ratio_upper);
+            let sd_ratio = match ((x, y) == (other, this), (y, x) == (other, this)) {
+                (true, _) => ratio,
+                (_, true) => ratio.map(|[value, low, high]| [1.0 / value, 1.0 / high, 1.0 / low]),
+                _ => return None,
+            };
+            let pearson = three(found.pearson, found.pearson_lower, found.pearson_upper);
+            Some(Together { pearson, sd_ratio })
+        })
+    }
+
     /// Mean held-out loss of a rung, where its ladders are known.
     pub(crate) fn loss_at(&self, step: u64) -> Option<f64> {
         let losses: Vec<f64> =
@@ -228,7 +271,7 @@ fn arms(observed: &Observed) -> Vec<String> {
 }
 
 /// Steps of the rungs that the default arm has runs from.
-fn default_steps(observed: &Observed) -> impl Iterator<Item = u64> {
+pub(crate) fn default_steps(observed: &Observed) -> impl Iterator<Item = u64> {
     let of_runs = observed.runs.iter().filter(|run| run.arm == DEFAULT_ARM).map(|run| run.step);
     of_runs.chain(observed.pairs.iter().filter(|pair| pair.arm == DEFAULT_ARM).map(|pair| pair.step))
 }

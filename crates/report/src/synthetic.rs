@@ -86,6 +86,11 @@ pub(crate) fn study(course: Course, size: Size) -> Study {
                     held_out_accuracy: 0.5,
                     checkpoint: format!("checkpoint {seed} {step}"),
                     ladder: format!("ladder {seed}"),
+                    learning_rate: None,
+                    phase: None,
+                    to_go: None,
+                    to_go_lower: None,
+                    to_go_upper: None,
                 });
             }
             let level = (dependence(course, rung) + 0.04 * stream.normal()).clamp(0.02, 0.98);
@@ -94,7 +99,9 @@ pub(crate) fn study(course: Course, size: Size) -> Study {
             let place = Place { arm: DEFAULT_ARM, seed, step, loss, correlation };
             add_cell(&mut study, &place, size, level, rung, &mut stream);
             if size.arms && (rung == 0 || rung == STEPS.len() - 1) {
-                for (arm, level) in [("ambiguity = 0", [0.1, 0.55]), ("learning_rate = 0.003", [0.8, 0.3])] {
+                for (arm, level) in
+                    [("disambiguating = 0", [0.1, 0.55]), ("learning_rate = 0.003", [0.8, 0.3])]
+                {
                     let level = level[usize::from(rung > 0)];
                     add_cell(&mut study, &Place { arm, ..place }, size, level, rung, &mut stream);
                 }
@@ -180,22 +187,22 @@ fn score(place: &Place, run: u64, split: &str, case: &str, accuracy: f64) -> Run
         step: place.step,
         held_out_loss: place.loss,
         finetuning_seed: run,
-        head_seed: run,
-        order_seed: run,
-        learning_rate: 1e-3,
-        steps: 300,
+        head_seed: Some(run),
+        order_seed: Some(run),
+        learning_rate: Some(1e-3),
+        steps: Some(300),
         task: "task".into(),
-        data_arm: place.arm == DEFAULT_ARM || place.arm.starts_with("ambiguity"),
+        data_arm: place.arm == DEFAULT_ARM || place.arm.starts_with("disambiguating"),
         split: split.into(),
         case: case.into(),
         n: 800,
-        loss: 1.0 - accuracy,
+        loss: Some(1.0 - accuracy),
         accuracy,
-        majority: 0.5,
-        expected_error: 1.0 - accuracy,
-        calibration_error: 0.05,
-        mcc: 2.0 * accuracy - 1.0,
-        f1: accuracy,
+        majority: Some(0.5),
+        expected_error: Some(1.0 - accuracy),
+        calibration_error: Some(0.05),
+        mcc: Some(2.0 * accuracy - 1.0),
+        f1: Some(accuracy),
         metric: "accuracy".into(),
         score: Some(accuracy),
         failed: false,

@@ -184,7 +184,7 @@ pub(crate) fn packed(work: &Work<'_>, place: &Place, name: &str) -> Result<Vec<u
     }
 }
 
-fn unpacked(name: &str, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+pub(crate) fn unpacked(name: &str, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
     let mut unpacked = Vec::new();
     let mut reader = flate2::read::MultiGzDecoder::new(bytes).take(LARGEST + 1);
     let refused = |reason: String| Failure::Input(format!("{name} cannot be unpacked: {reason}"));

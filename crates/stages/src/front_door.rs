@@ -28,6 +28,10 @@ const PROGRAMS: &[Program] = &[
     ("evaluate", command::<evaluate::Evaluate>),
     #[cfg(feature = "report")]
     ("report", command::<crate::report::Report>),
+    #[cfg(feature = "report")]
+    ("plan", crate::plan::command),
+    #[cfg(feature = "report")]
+    ("import", crate::import::command),
     ("store", artifacts::command),
 ];
 

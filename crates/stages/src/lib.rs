@@ -20,7 +20,11 @@ pub mod evaluate;
 pub mod fetch;
 pub mod finetune;
 pub mod gauge;
+#[cfg(feature = "report")]
+pub mod import;
 pub mod interpolate;
+#[cfg(feature = "report")]
+pub mod plan;
 pub mod prepare;
 pub mod pretrain;
 #[cfg(feature = "report")]

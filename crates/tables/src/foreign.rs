@@ -48,10 +48,13 @@ pub fn read_text_columns(bytes: &[u8], names: &[&str]) -> Result<Vec<Vec<Option<
     names.iter().zip(&paths).map(read).collect()
 }
 
+/// The place of a row's value among those that a step leads to.
+type Place<'a> = Box<dyn Fn(usize) -> Option<usize> + 'a>;
+
 /// The part of each value that a step leads to; null where there is none.
 fn part(array: &ArrayRef, step: &Step, column: &str) -> Result<ArrayRef, Error> {
     let nested = || Error::Nested { column: column.into(), found: array.data_type().to_string() };
-    let (values, index): (&ArrayRef, Box<dyn Fn(usize) -> Option<usize>>) = match (array.data_type(), step) {
+    let (values, index): (&ArrayRef, Place<'_>) = match (array.data_type(), step) {
         (DataType::Struct(_), Step::Field(name)) => {
             (array.as_struct().column_by_name(name).ok_or_else(nested)?, Box::new(Some))
         }

@@ -8,7 +8,7 @@
 //! ```
 //! use tasks::roles::{Params, task};
 //!
-//! let params = Params { ambiguity: 0.05, cue: 0.9, train: 100, seed: 0 };
+//! let params = Params { disambiguating: 0.05, cue: 0.9, train: 100, seed: 0 };
 //! let task = task(&params)?;
 //! assert_eq!((task.train.labels.len(), task.labels.len()), (100, 2));
 //! assert!(task.splits.contains_key("ood") && task.interventions.contains_key("cue"));

@@ -46,6 +46,7 @@ fn estimate(
         upper: quantiles::of_sorted(resampled, tails[1]),
         level: options.level,
         standard_error: (squares / (resampled.len() - 1) as f64).sqrt(),
+        t: None,
         n_pretraining: sample.n_pretraining(),
         n_finetuning: sample.n_finetuning(),
         method,

@@ -37,7 +37,8 @@ use std::fmt;
 pub use ladder::{Cell, Ladder};
 pub use statistic::Statistic;
 
-use crate::Error;
+use crate::contrasts::WidthFrom;
+use crate::{Error, quantiles};
 
 /// Changes whenever an estimate or an interval changes.
 pub const VERSION: u32 = 1;
@@ -139,6 +140,8 @@ pub struct Estimate {
     pub level: f64,
     /// Standard error that the interval rests on (bootstrap: sd of the resampled figures).
     pub standard_error: f64,
+    /// Degrees of freedom of the interval's t, and the source of variance that sets its width; `None` where it has no t.
+    pub t: Option<(f64, WidthFrom)>,
     /// Pretraining seeds.
     pub n_pretraining: usize,
     /// Fine-tuning seeds of the cell that has the fewest.
@@ -158,6 +161,17 @@ impl Estimate {
     #[must_use]
     pub fn below(&self, x: f64) -> bool {
         self.upper < x
+    }
+
+    /// Two-sided p of "the figure is 0", where the interval is a t.
+    #[must_use]
+    pub fn p(&self) -> Option<f64> {
+        let (df, _) = self.t?;
+        Some(match self.standard_error > 0.0 {
+            true => 2.0 * quantiles::student_cdf(-(self.value / self.standard_error).abs(), df),
+            false if self.value == 0.0 => 1.0,
+            false => 0.0,
+        })
     }
 
     /// The same on the scale of ratios: `exp` of the value and of both ends, for contrasts of [`Statistic::LogSd`]. The

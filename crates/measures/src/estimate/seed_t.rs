@@ -19,6 +19,7 @@
 
 use super::ladder::{Row, Sample};
 use super::{Estimate, Method, Statistic, mean};
+use crate::contrasts::WidthFrom;
 use crate::{Error, quantiles};
 
 pub(super) fn estimate(sample: &Sample<'_>, level: f64) -> Result<Estimate, Error> {
@@ -27,12 +28,13 @@ pub(super) fn estimate(sample: &Sample<'_>, level: f64) -> Result<Estimate, Erro
     let origins: Vec<usize> = (0..p).collect();
     let figures = sample.figures(&origins, &rows);
     let value = mean(&figures);
-    let found = |lower, upper, standard_error, method| Estimate {
+    let found = |lower, upper, standard_error, t, method| Estimate {
         value,
         lower,
         upper,
         level,
         standard_error,
+        t,
         n_pretraining: p,
         n_finetuning: sample.n_finetuning(),
         method,
@@ -42,20 +44,21 @@ pub(super) fn estimate(sample: &Sample<'_>, level: f64) -> Result<Estimate, Erro
         let df = (sample.n_finetuning() - 1) as f64;
         let end = |p: f64| value * (df / quantiles::chi_squared(p, df)).sqrt();
         // The sd of an sd of normal values, for comparison only: the interval is not built on it.
-        return Ok(found(end(tail), end(1.0 - tail), value / (2.0 * df).sqrt(), Method::ChiSquare));
+        return Ok(found(end(tail), end(1.0 - tail), value / (2.0 * df).sqrt(), None, Method::ChiSquare));
     }
-    let within = within(sample, &rows).map(|(se, df)| (quantiles::student(tail, df) * se, se));
+    let half_width = |se: f64, df: f64, from| (quantiles::student(tail, df) * se, se, (df, from));
+    let within = within(sample, &rows).map(|(se, df)| half_width(se, df, WidthFrom::Within));
     if p == 1 {
         let needed = if sample.statistic.is_of_pairs() { 3 } else { 2 };
         let too_few = Error::TooFew { what: "fine-tuning seeds", found: sample.n_finetuning(), needed };
-        let (half, se) = within.ok_or(too_few)?;
-        return Ok(found(value - half, value + half, se, Method::WithinT));
+        let (half, se, t) = within.ok_or(too_few)?;
+        return Ok(found(value - half, value + half, se, Some(t), Method::WithinT));
     }
     let squares: f64 = figures.iter().map(|figure| (figure - value).powi(2)).sum();
     let se = (squares / (p - 1) as f64 / p as f64).sqrt();
-    let between = (quantiles::student(tail, (p - 1) as f64) * se, se);
-    let (half, se) = within.filter(|within| within.0 > between.0).unwrap_or(between);
-    Ok(found(value - half, value + half, se, Method::SeedT))
+    let between = half_width(se, (p - 1) as f64, WidthFrom::Between);
+    let (half, se, t) = within.filter(|within| within.0 > between.0).unwrap_or(between);
+    Ok(found(value - half, value + half, se, Some(t), Method::SeedT))
 }
 
 /// Standard error of the figure over fine-tuning seeds by the jackknife,
@@ -92,6 +95,7 @@ pub(super) fn left_out(sample: &Sample<'_>, rows: &[Row]) -> Vec<Option<Vec<f64>
 
 #[cfg(test)]
 mod tests {
+    use super::WidthFrom;
     use crate::estimate::{Cell, Estimate, Ladder, Method, Options, Statistic, at, contrast};
 
     fn ladder(cells: &[(u64, u64, &[f64])]) -> Ladder {
@@ -116,6 +120,9 @@ mod tests {
         let three = ladder(&[(0, 0, &[0.9, 1.1]), (1, 0, &[2.0, 2.0]), (2, 0, &[5.9, 6.1])]);
         let found = at(&three, Statistic::Mean, 0, &Options::default()).unwrap();
         check(found, 3.0, 4.302_652_7 * (7.0_f64 / 3.0).sqrt(), Method::SeedT);
+        assert_eq!(found.t, Some((2.0, WidthFrom::Between)));
+        // t = 3 / sqrt(7/3) = 1.964 with two degrees of freedom.
+        assert!((found.p().unwrap() - 0.188_5).abs() < 1e-3, "{:?}", found.p());
         assert_eq!((found.n_pretraining, found.n_finetuning), (3, 2));
         // One pretraining seed: the jackknife of a mean is its textbook standard error.
         let one = ladder(&[(0, 0, &[1.0, 2.0, 3.0, 4.0])]);
@@ -140,6 +147,7 @@ mod tests {
         let found = at(&lucky, Statistic::Mean, 0, &Options::default()).unwrap();
         let se = ((9.0_f64 / 3.0 + 4.0 / 3.0 + 1.0 / 3.0) / 9.0).sqrt();
         check(found, 0.0, 2.446_912 * se, Method::SeedT);
+        assert_eq!((found.t, found.p()), (Some((6.0, WidthFrom::Within)), Some(1.0)));
     }
 
     #[test]

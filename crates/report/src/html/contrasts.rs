@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::scale::Scale;
 use super::svg::Svg;
 use crate::study::{DEFAULT_ARM, Study};
-use crate::summarise::measure::{MEASURES, Measure, PRIMARY};
+use crate::summarise::measure::{MEASURES, Measure, PRIMARY, shown};
 use crate::words::verdict::{Direction, direction};
 
 /// One line of the table, as it is shown.
@@ -18,6 +18,10 @@ pub(crate) struct Contrast {
     pub(crate) change: String,
     /// The interval, or nothing.
     pub(crate) interval: String,
+    /// p, adjusted by Holm for primary measures and by Benjamini and Hochberg for the others.
+    pub(crate) p: String,
+    /// The interval leaves the values that the measure can take.
+    pub(crate) beyond: bool,
     /// The interval against 0, drawn.
     pub(crate) glyph: String,
     /// Secondary: slope per nat of held-out loss removed, with its interval.
@@ -62,10 +66,16 @@ fn contrast(study: &Study, measure: &Measure) -> Option<Contrast> {
         late: value("late"),
         change: measure.show_change(row.estimate),
         interval: interval(row),
+        p: row.p_adjusted.or(row.p_bh).map_or(String::new(), p_text),
+        beyond: row.beyond_range,
         glyph: glyph(row.estimate, row.lower, row.upper, reading),
         trend,
         reading,
     })
+}
+
+fn p_text(p: f64) -> String {
+    if p < 0.001 { "< 0.001".into() } else { shown(p, 3) }
 }
 
 /// An interval against 0, on a scale of its own.

@@ -3,19 +3,25 @@
 mod contrasts;
 pub(crate) mod figures;
 mod panel;
+mod runs;
 mod scale;
+mod spreads;
 mod svg;
+
+use std::collections::BTreeSet;
 
 use minijinja::{AutoEscape, Environment, context};
 use serde::Serialize;
 use tables::Schema;
 
+use super::rows::Rung;
 use super::study::{DEFAULT_ARM, Study, steps_text};
 use super::summarise::interval;
 use super::summarise::measure::{MEASURES, PRIMARY, Sign};
 use super::words::answer::answer;
 use super::words::caveats::caveats;
 use super::words::counted;
+use super::words::methods;
 
 const TEMPLATE: &str = include_str!("report.html.jinja");
 const STYLE: &str = include_str!("report.css");
@@ -31,6 +37,8 @@ struct Ladder {
 struct RungCell {
     value: String,
     interval: String,
+    /// The interval was cut to the values that the measure can take.
+    beyond: bool,
 }
 
 #[derive(Serialize)]
@@ -76,18 +84,29 @@ pub(crate) fn page(study: &Study, edition: &Edition<'_>) -> Result<String, minij
     environment.add_template("report", TEMPLATE)?;
     environment.add_filter("code", code);
     let answer = answer(study);
+    let (runs, more_runs) = runs::lines(study);
+    let (spreads, more_spreads) = spreads::checkpoints(study);
     environment.get_template("report")?.render(context! {
         style => STYLE,
         title => study.title,
         headline => answer.headline,
         sentences => answer.sentences,
         facts => facts(study),
+        any_beyond => contrasts::contrasts(study).iter().any(|contrast| contrast.beyond),
         contrasts => contrasts::contrasts(study),
+        spreads => spreads,
+        more_spreads => more_spreads,
         early_until => steps_text(study.early_until),
         late_from => steps_text(study.late_from),
         caveats => caveats(study).iter().map(|c| context! { title => c.title, text => c.text }).collect::<Vec<_>>(),
         figures => figures::figures(study),
+        methods => methods::paragraphs(study),
+        references => methods::references(study),
+        runs => runs,
+        more_runs => more_runs,
         rungs => rung_heads(study),
+        knows_to_go => study.ladder.iter().any(|rung| rung.to_go.is_some()),
+        knows_phase => study.ladder.iter().any(|rung| rung.phase.is_some()),
         ladder => ladder(study),
         terms => terms(),
         sources => study.sources.iter().map(|(stage, n)| context! { stage => stage, n => n }).collect::<Vec<_>>(),
@@ -99,12 +118,18 @@ pub(crate) fn page(study: &Study, edition: &Edition<'_>) -> Result<String, minij
     })
 }
 
-/// Text whose backticks mark code, as markup.
+/// Text whose backticks mark code, and two stars what stands out, as markup.
 fn code(text: &str) -> minijinja::Value {
     let mut markup = String::new();
     for (i, part) in text.split('`').enumerate() {
-        let part = svg::escape(part);
-        markup += &if i % 2 == 1 { format!("<code>{part}</code>") } else { part };
+        if i % 2 == 1 {
+            markup += &format!("<code>{}</code>", svg::escape(part));
+            continue;
+        }
+        for (j, part) in part.split("**").enumerate() {
+            let part = svg::escape(part);
+            markup += &if j % 2 == 1 { format!("<strong>{part}</strong>") } else { part };
+        }
     }
     minijinja::Value::from_safe_string(markup)
 }
@@ -117,6 +142,7 @@ fn facts(study: &Study) -> String {
         (Some(&first), Some(&last)) if first != last => {
             format!("{} rungs from {} to {} steps", steps.len(), steps_text(first), steps_text(last))
         }
+        (Some(_), _) if !study.knows_steps() => "one checkpoint".into(),
         (Some(&only), _) => format!("one rung at {} steps", steps_text(only)),
         _ => "no rung".into(),
     };
@@ -130,8 +156,20 @@ fn facts(study: &Study) -> String {
 
 fn rung_heads(study: &Study) -> Vec<minijinja::Value> {
     let head = |step: u64| {
+        let here: Vec<&Rung> = study.ladder.iter().filter(|rung| rung.step == step).collect();
+        let mean =
+            |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
         let loss = study.loss_at(step).map_or(String::new(), |loss| format!("{loss:.2}"));
-        context! { steps => steps_text(step), loss => loss }
+        let to_go = mean(here.iter().filter_map(|rung| rung.to_go).collect());
+        let rate = mean(here.iter().filter_map(|rung| rung.learning_rate).collect());
+        let phases: BTreeSet<&str> = here.iter().filter_map(|rung| rung.phase.as_deref()).collect();
+        context! {
+            steps => steps_text(step),
+            loss => loss,
+            to_go => to_go.map_or(String::new(), |to_go| format!("{to_go:.2}")),
+            learning_rate => rate.map_or(String::new(), |rate| format!("{rate:.1e}")),
+            phase => phases.into_iter().collect::<Vec<_>>().join(", "),
+        }
     };
     study.steps(DEFAULT_ARM).into_iter().map(head).collect()
 }
@@ -150,8 +188,9 @@ fn ladder(study: &Study) -> Vec<Ladder> {
                         }
                         _ => String::new(),
                     },
+                    beyond: row.beyond_range,
                 },
-                None => RungCell { value: String::new(), interval: String::new() },
+                None => RungCell { value: String::new(), interval: String::new(), beyond: false },
             })
             .collect();
         let any = cells.iter().any(|cell| !cell.value.is_empty());
@@ -254,5 +293,6 @@ mod tests {
     #[test]
     fn backticks_mark_code() {
         assert_eq!(code("in `a < b` & c").to_string(), "in <code>a &lt; b</code> &amp; c");
+        assert_eq!(code("**A.** b `**`").to_string(), "<strong>A.</strong> b <code>**</code>");
     }
 }

@@ -6,16 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use measures::contrasts::matched::{self, Calipers, matched};
-use measures::contrasts::{Contrast, SeedFigure, WidthFrom, Within, course, over_seeds};
+use measures::contrasts::{Contrast, SeedFigure, Within, course, over_seeds};
 use measures::estimands::Figure;
 use measures::estimands::latent::{Rates, beyond_accuracy_of};
 use measures::multiplicity;
 use measures::verdict::{Evidence, Manipulation, Plan, Turn, Verdict, verdict};
 
 use super::group::{Group, Groups, Rated, groups, whole};
-use super::measure::PRIMARY;
+use super::interval;
+use super::measure::{self, PRIMARY};
 use crate::observed::Observed;
-use crate::rows::{MeasureCell, RunScore, Summary};
+use crate::rows::{RunScore, Summary};
 use crate::study::{DEFAULT_ARM, primary_ood};
 
 /// Level of the intervals.
@@ -66,11 +67,11 @@ impl Split {
     }
 }
 
-/// Reads the verdict of a study; `cells` are those of its other primary measures.
-pub(crate) fn read(observed: &Observed, cells: &[MeasureCell], split: Split, plan: Plan) -> Reading {
+/// Reads the verdict of a study; `summary` holds its other primary measures.
+pub(crate) fn read(observed: &Observed, summary: &[Summary], split: Split, plan: Plan) -> Reading {
     let groups = groups(observed);
     let mut path_variance = over_sides(&groups, split, |group| group.ratio(Rated::path_variance));
-    adjust(path_variance.as_mut(), cells, split);
+    adjust(path_variance.as_mut(), summary);
     let (equal_accuracy, comparison) = equal_accuracy(observed, &groups, split);
     let evidence = Evidence {
         path_variance,
@@ -104,10 +105,8 @@ impl Reading {
 }
 
 fn row(measure: &str, kind: &str, method: &str, contrast: &Contrast) -> Summary {
-    let width_from = match contrast.width_from {
-        WidthFrom::Between => "between",
-        WidthFrom::Within => "within",
-    };
+    let (least, most) = measure::find(measure)
+        .map_or((f64::NEG_INFINITY, f64::INFINITY), |measure| interval::range(&measure, kind));
     Summary {
         arm: DEFAULT_ARM.into(),
         kind: kind.into(),
@@ -117,12 +116,14 @@ fn row(measure: &str, kind: &str, method: &str, contrast: &Contrast) -> Summary 
         estimate: contrast.estimate,
         lower: Some(contrast.low),
         upper: Some(contrast.high),
+        beyond_range: contrast.low < least || contrast.high > most,
         method: method.into(),
         standard_error: Some(contrast.standard_error),
         df: Some(contrast.df),
         p: Some(contrast.p),
-        p_adjusted: Some(contrast.p_adjusted),
-        width_from: Some(width_from.into()),
+        p_adjusted: None,
+        p_bh: None,
+        width_from: Some(interval::width_from(contrast.width_from).into()),
         n_pairs: (contrast.n_pairs > 0).then_some(contrast.n_pairs as u64),
         n_pretraining: contrast.n_seeds as u64,
         n_finetuning: 0,
@@ -158,24 +159,11 @@ fn mean(figures: &[Figure]) -> Option<Figure> {
 }
 
 /// Adjusts p for the number of primary measures (Holm).
-fn adjust(path_variance: Option<&mut Contrast>, cells: &[MeasureCell], split: Split) {
+fn adjust(path_variance: Option<&mut Contrast>, summary: &[Summary]) {
     let Some(path_variance) = path_variance else { return };
-    let mut others: Vec<Contrast> =
-        PRIMARY[1..].iter().filter_map(|measure| of_cells(cells, measure, split)).collect();
-    let mut family: Vec<&mut Contrast> = others.iter_mut().collect();
-    family.push(path_variance);
-    multiplicity::adjust(&mut family, multiplicity::holm);
-}
-
-/// Late less early of the cells of a measure in the default arm.
-fn of_cells(cells: &[MeasureCell], measure: &str, split: Split) -> Option<Contrast> {
-    let mut sides: BTreeMap<u64, [Vec<f64>; 2]> = BTreeMap::new();
-    for cell in cells.iter().filter(|cell| cell.arm == DEFAULT_ARM && cell.measure == measure) {
-        if let Some(side) = split.side(cell.step) {
-            sides.entry(cell.pretraining_seed).or_default()[side as usize].push(cell.value);
-        }
-    }
-    late_less_early(&sides)
+    let mut family = vec![path_variance.p];
+    family.extend(PRIMARY[1..].iter().filter_map(|measure| super::multiplicity::of(summary, measure)?.p));
+    path_variance.p_adjusted = multiplicity::holm(&family)[0];
 }
 
 fn late_less_early(sides: &BTreeMap<u64, [Vec<f64>; 2]>) -> Option<Contrast> {
@@ -299,9 +287,11 @@ fn manipulation(observed: &Observed, split: Split) -> Manipulation {
         }
     }
     let figures: Vec<SeedFigure> = late.iter().map(|(&seed, accuracies)| of_runs(seed, accuracies)).collect();
+    // Without the majority's share there is nothing to be above.
+    let majority = rows.iter().filter_map(|run| run.majority).reduce(f64::max);
     Manipulation {
-        late_accuracy: over_seeds(&figures, LEVEL).ok(),
-        majority: rows.iter().map(|run| run.majority).fold(0.0, f64::max),
+        late_accuracy: majority.and_then(|_| over_seeds(&figures, LEVEL).ok()),
+        majority: majority.unwrap_or(0.0),
         gain: late_less_early(&losses),
     }
 }

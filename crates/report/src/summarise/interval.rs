@@ -1,5 +1,6 @@
 //! Estimates with intervals at the level of seeds, as [`measures::estimate`] makes them.
 
+use measures::contrasts::WidthFrom;
 use measures::estimate::{Estimate, Interval, Options, of_course};
 
 use super::contrast::{Contrast, Subject};
@@ -19,6 +20,28 @@ pub(crate) fn described(interval: Interval) -> &'static str {
             "Intervals (95 %) are hierarchical bootstraps over pretraining seeds and the fine-tuning seeds within them; with \
              few pretraining seeds they are too narrow. Pairs of runs are never counted as independent."
         }
+    }
+}
+
+/// Kinds of rows whose estimate is a value of the measure, not a difference of values.
+const LEVELS: [&str; 3] = ["rung", "early", "late"];
+
+/// What a row of this kind can take.
+pub(super) fn range(measure: &Measure, kind: &str) -> (f64, f64) {
+    let (low, high) = measure.range;
+    match kind {
+        kind if LEVELS.contains(&kind) => (low, high),
+        // A slope is per nat.
+        "trend" => (f64::NEG_INFINITY, f64::INFINITY),
+        _ => (low - high, high - low),
+    }
+}
+
+/// The name of what sets an interval's width.
+pub(super) fn width_from(from: WidthFrom) -> &'static str {
+    match from {
+        WidthFrom::Between => "between",
+        WidthFrom::Within => "within",
     }
 }
 
@@ -45,13 +68,7 @@ pub(crate) fn estimate(
         return None;
     }
     let options = Options::default().with(interval);
-    let found = of_course(&ladder, design.statistic, &numbers, &course, &options).ok().map(|found| {
-        let (low, high) = measure.range;
-        match subject.kind {
-            "rung" | "early" | "late" => found.clamped(low, high),
-            _ => found,
-        }
-    });
+    let found = of_course(&ladder, design.statistic, &numbers, &course, &options).ok();
     Some(Summary { estimate: value, ..row(measure, design, subject, &seeds, found) })
 }
 
@@ -64,6 +81,11 @@ pub(super) fn row(
     found: Option<Estimate>,
 ) -> Summary {
     let bounded = found.filter(|found| found.lower.is_finite() && found.upper.is_finite());
+    let is_level = LEVELS.contains(&subject.kind);
+    let (low, high) = range(measure, subject.kind);
+    let beyond_range = bounded.is_some_and(|found| found.lower < low || found.upper > high);
+    let bounded = bounded.map(|found| if is_level { found.clamped(low, high) } else { found });
+    let t = bounded.and_then(|found| found.t);
     let cells = seeds.iter().flat_map(|seed| subject.rungs.iter().map(move |rung| &design.seeds[seed][rung]));
     let losses: Vec<f64> = cells.clone().filter_map(|cell| cell.held_out_loss).collect();
     let n_finetuning: usize = cells.map(super::design::Observed::n_finetuning).sum();
@@ -77,12 +99,14 @@ pub(super) fn row(
         estimate: found.map_or(f64::NAN, |found| found.value),
         lower: bounded.map(|found| found.lower),
         upper: bounded.map(|found| found.upper),
+        beyond_range,
         method: bounded.map_or(String::new(), |found| found.method.to_string()),
-        standard_error: None,
-        df: None,
-        p: None,
+        standard_error: bounded.map(|found| found.standard_error),
+        df: t.map(|(df, _)| df),
+        p: bounded.filter(|_| !is_level).and_then(|found| found.p()),
         p_adjusted: None,
-        width_from: None,
+        p_bh: None,
+        width_from: t.map(|(_, from)| width_from(from).into()),
         n_pairs: None,
         n_pretraining: seeds.len() as u64,
         n_finetuning: n_finetuning as u64,

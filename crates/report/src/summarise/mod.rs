@@ -9,7 +9,9 @@ pub(crate) mod group;
 pub(crate) mod interval;
 pub(crate) mod matched;
 pub(crate) mod measure;
+pub(crate) mod multiplicity;
 pub(crate) mod selection;
+pub(crate) mod spread;
 
 use std::collections::BTreeMap;
 

@@ -19,6 +19,9 @@ pub struct Answer {
 
 /// The answer of a study.
 pub(crate) fn answer(study: &Study) -> Answer {
+    if let Some(answer) = super::scores::answer(study) {
+        return answer;
+    }
     let headline = headline(study);
     let sentences = match study.reading.verdict {
         Verdict::Unmeasured { failed } => vec![unmeasured(study, failed)],

@@ -2,6 +2,8 @@
 
 pub(crate) mod answer;
 pub(crate) mod caveats;
+pub(crate) mod methods;
+pub(crate) mod scores;
 pub(crate) mod verdict;
 
 use super::summarise::measure::Measure;

@@ -83,3 +83,18 @@ impl Stage for Fetch {
         }
     }
 }
+
+/// Findings of the gate as they stand in manifests, with the gate's words for them.
+#[cfg(test)]
+pub(crate) fn findings_of_every_kind() -> Vec<(serde_json::Value, String)> {
+    let names = vec!["step-1".to_owned(), "step-2".into()];
+    let found = [
+        gate::Finding::Duplicates { names },
+        gate::Finding::Hole { after: 1, before: 4, missing: 2 },
+        gate::Finding::Stray { name: "step-9".into(), because: "it is far away".into() },
+    ];
+    found
+        .iter()
+        .map(|found| (serde_json::to_value(found).expect("it has a JSON form"), found.to_string()))
+        .collect()
+}

@@ -153,7 +153,7 @@ impl Study {
 
     fn task_section(&self) -> String {
         let (task, prepare) = match &self.data {
-            None => ("clear", "roles --ambiguity 0.05 --cue 0.9".to_owned()),
+            None => ("clear", "roles --disambiguating 0.05 --cue 0.9".to_owned()),
             Some(data) => ("own", format!("table $(CURDIR)/task.toml --root {}", data.root)),
         };
         format!(

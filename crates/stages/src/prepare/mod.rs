@@ -27,7 +27,7 @@ pub use table::Table;
 
 /// Prepare a task or a corpus for the other stages
 ///
-/// Example: samebasin prepare --ref world/task roles --ambiguity 0.05 --cue 0.9
+/// Example: samebasin prepare --ref world/task roles --disambiguating 0.05 --cue 0.9
 #[derive(Args, Clone, Debug, Serialize)]
 pub struct Prepare {
     /// What to prepare
@@ -57,7 +57,11 @@ pub enum Kind {
 pub struct Roles {
     /// Share of training sentences that tell the rule from the shortcut "the first noun", 0 to 1
     #[arg(long, default_value_t = 0.05, value_name = "P", value_parser = ranges::number(0.0..=1.0))]
-    pub ambiguity: f64,
+    pub disambiguating: f64,
+    /// The former name of --disambiguating, which said its opposite
+    #[arg(long, hide = true, conflicts_with = "disambiguating", value_parser = ranges::number(0.0..=1.0))]
+    #[serde(skip)]
+    pub ambiguity: Option<f64>,
     /// Probability that the spurious cue predicts the label in training, 0 to 1
     #[arg(long, default_value_t = 0.9, value_name = "P", value_parser = ranges::number(0.0..=1.0))]
     pub cue: f64,
@@ -92,7 +96,13 @@ impl Stage for Prepare {
     fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         let mut inputs = Inputs::default();
         match &mut self.kind {
-            Kind::Roles(_) => inputs.rest_on(roles::versions()),
+            Kind::Roles(roles) => {
+                if let Some(share) = roles.ambiguity.take() {
+                    session.note("--ambiguity is now called --disambiguating: the share of sentences that tell the rule from the shortcut");
+                    roles.disambiguating = share;
+                }
+                inputs.rest_on(roles::versions());
+            }
             Kind::Glyphs(_) => inputs.rest_on(glyphs::versions()),
             Kind::Table(table) => table.resolve(&mut inputs, session)?,
             Kind::Images(images) => images.resolve(&mut inputs, session)?,
@@ -104,8 +114,8 @@ impl Stage for Prepare {
     fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         match &self.kind {
             Kind::Roles(roles) => {
-                let Roles { ambiguity, cue, train, seed } = *roles;
-                let task = roles::task(&roles::Params { ambiguity, cue, train, seed })?;
+                let Roles { disambiguating, cue, train, seed, .. } = *roles;
+                let task = roles::task(&roles::Params { disambiguating, cue, train, seed })?;
                 publish_generated(work, &task, json!({ "roles": roles }), roles::versions())
             }
             Kind::Glyphs(glyphs) => {

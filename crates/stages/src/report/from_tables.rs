@@ -29,7 +29,7 @@ pub(super) fn report(folder: &Path, out: &Path, plan: Plan, flags: &Flags) -> Re
     let mut known = Vec::new();
     for table in report::TABLES {
         let files = files(folder, table)?;
-        let estimated = ["summary", "cells", "selection"].contains(&table.name);
+        let estimated = ["summary", "cells", "selection", "spreads", "correlations"].contains(&table.name);
         match made.get(table.name).filter(|_| estimated) {
             Some(bytes) => place(&beside.join(format!("{}.parquet", table.name)), bytes)?,
             None if files.is_empty() => continue,

@@ -278,7 +278,7 @@ fn outputs_read(manifest: &Manifest) -> Result<&'static [&'static str], Failure>
 }
 
 /// Writes a file whole or not at all.
-fn place(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn place(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     // A name of this process's own: two reports may be delivered to one folder at once.
     let partial = path.with_extension(format!("{}.partial", std::process::id()));
     std::fs::write(&partial, bytes)
@@ -286,6 +286,6 @@ fn place(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         .map_err(|source| at(path, source))
 }
 
-fn at(path: &Path, source: std::io::Error) -> Failure {
+pub(crate) fn at(path: &Path, source: std::io::Error) -> Failure {
     Failure::Io { what: format!("cannot write {}", path.display()), source }
 }

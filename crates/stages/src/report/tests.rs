@@ -23,7 +23,7 @@ impl Fabricated {
         let folder = tempfile::tempdir().unwrap();
         let mut study =
             Self { store: Store::open(folder.path()).unwrap(), ends: Vec::new(), _folder: folder };
-        let kind = |ambiguity: f64| json!({"part": {"world": {"roles": {"ambiguity": ambiguity, "cue": 0.9, "seed": 0}}}});
+        let kind = |share: f64| json!({"part": {"world": {"roles": {"disambiguating": share, "cue": 0.9, "seed": 0}}}});
         let usual =
             study.commit("prepare", kind(0.05), &[], &[("train", b"usual"), ("labels", b"[]")], json!({}));
         let other =
@@ -306,7 +306,7 @@ fn everything_finds_its_place() {
     let runs = RunScore::read(&tables["runs"]).unwrap();
     // 2 pretraining seeds x (3 default rungs + 2 of the other arm) x 3 seeds x 2 splits.
     assert_eq!(runs.len(), 60);
-    assert_eq!(runs.iter().filter(|run| run.arm == "ambiguity = 0.0").count(), 24);
+    assert_eq!(runs.iter().filter(|run| run.arm == "disambiguating = 0.0").count(), 24);
     assert!(
         runs.iter().all(|run| run.held_out_loss
             == Some([4.0, 2.5, 1.7][STEPS.iter().position(|s| *s == run.step).unwrap()]))
@@ -329,7 +329,9 @@ fn everything_finds_its_place() {
         assert_eq!(singles.len(), 3);
         assert!((soup.accuracy - singles.iter().sum::<f64>() / 3.0 - soup.gain_over_mean).abs() < 1e-12);
     }
-    assert!(soups.iter().any(|soup| soup.method == "probability ensemble" && soup.arm == "ambiguity = 0.0"));
+    assert!(
+        soups.iter().any(|soup| soup.method == "probability ensemble" && soup.arm == "disambiguating = 0.0")
+    );
     let cells = MeasureCell::read(&tables["cells"]).unwrap();
     let summary = Summary::read(&tables["summary"]).unwrap();
     let barrier = |kind: &str| {

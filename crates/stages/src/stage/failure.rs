@@ -97,7 +97,9 @@ impl Failure {
                 ExitStatus::Usage
             }
             #[cfg(feature = "report")]
-            Self::Report(report::Error::Overlap { .. }) => ExitStatus::Usage,
+            Self::Report(report::Error::Overlap { .. } | report::Error::NoMeasure { .. }) => {
+                ExitStatus::Usage
+            }
             #[cfg(feature = "report")]
             Self::Report(error) if error.blames_input() => ExitStatus::Input,
             #[cfg(feature = "fetch")]

@@ -1,7 +1,7 @@
 //! "roles": a language whose latents are known. Who is the agent of this sentence?
 //!
 //! A sentence is a marker and the words of one of twelve [`Template`]s. The task is the label group of the agent. In
-//! training three things predict it: the agent (the rule), the first noun (right in about `1 - ambiguity / 2`) and
+//! training three things predict it: the agent (the rule), the first noun (right in about `1 - disambiguating / 2`) and
 //! the marker (right with probability `cue`). Only an evaluation out of distribution, or an intervention, tells them
 //! apart.
 //!

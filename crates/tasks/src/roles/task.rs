@@ -16,7 +16,7 @@ use crate::{Content, Error, Examples, Form, Metric, Task};
 pub struct Params {
     /// q: probability that a training sentence does not have its agent first, and so tells the rule from "the first
     /// noun". At 0 nothing in training does.
-    pub ambiguity: f64,
+    pub disambiguating: f64,
     /// rho: probability that the marker is right in training.
     pub cue: f64,
     /// Number of training examples.
@@ -27,7 +27,7 @@ pub struct Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Self { ambiguity: 0.05, cue: 0.9, train: 4_000, seed: 0 }
+        Self { disambiguating: 0.05, cue: 0.9, train: 4_000, seed: 0 }
     }
 }
 
@@ -40,7 +40,7 @@ const CASES: [Template; 4] = [Template::Pas, Template::Fpp, Template::Top, Templ
 /// # Errors
 /// [`Error::Parameter`] for a probability that is none, or no training examples.
 pub fn task(params: &Params) -> Result<Task, Error> {
-    Error::check_probability("ambiguity", params.ambiguity)?;
+    Error::check_probability("disambiguating", params.disambiguating)?;
     Error::check_probability("cue", params.cue)?;
     Error::check_positive("train", params.train)?;
     let sampler = Sampler { params: *params };
@@ -111,7 +111,8 @@ struct Sampler {
 impl Sampler {
     /// A sentence of the training distribution.
     fn training(&self, stream: &mut Stream) -> Latents {
-        let kind = if stream.bernoulli(self.params.ambiguity) { Kind::AgentLater } else { Kind::AgentFirst };
+        let kind =
+            if stream.bernoulli(self.params.disambiguating) { Kind::AgentLater } else { Kind::AgentFirst };
         let template = *stream.choose(kind.templates());
         let latents = Latents::draw(template, Marker(0), stream);
         let right = stream.bernoulli(self.params.cue);
@@ -253,8 +254,8 @@ mod tests {
     }
 
     #[test]
-    fn full_ambiguity_never_tells() {
-        let task = task(&Params { ambiguity: 0.0, ..Params::default() }).unwrap();
+    fn without_disambiguating_examples_nothing_tells() {
+        let task = task(&Params { disambiguating: 0.0, ..Params::default() }).unwrap();
         assert_eq!(share(&task.train, |_, words, label, _| first_noun_group(words) == label), 1.0);
         assert_eq!(share(&task.splits["ood"], |_, words, label, _| first_noun_group(words) == label), 0.0);
     }
@@ -287,7 +288,7 @@ mod tests {
     #[test]
     fn parameters_are_checked() {
         for params in [
-            Params { ambiguity: 1.1, ..Params::default() },
+            Params { disambiguating: 1.1, ..Params::default() },
             Params { cue: f64::NAN, ..Params::default() },
             Params { train: 0, ..Params::default() },
         ] {

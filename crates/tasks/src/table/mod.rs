@@ -66,7 +66,7 @@ mod survey;
 
 pub use assemble::Prepared;
 pub use part::{Files, Format, Part, Pooled, Quotes, Sample, Value, Values};
-pub use read::column;
+pub use read::{Cells, cells, column};
 pub use recipe::PartRecipe;
 pub use spec::{Generated, Generator, Pair, Spec};
 pub use survey::{Survey, survey};

@@ -17,6 +17,25 @@ pub fn column(name: &str, bytes: &[u8], format: Format, column: &str) -> Result<
     Ok(file.read(&[column])?.rows.into_iter().flat_map(|row| row.cells).collect())
 }
 
+/// Chosen columns of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cells {
+    /// The cells of each row, in the order in which the columns were asked for.
+    pub cells: Vec<Vec<String>>,
+    /// The line of each row (of Parquet: the row), from 1.
+    pub lines: Vec<u64>,
+}
+
+/// The columns `chosen` of a file with a header, in that order, as text.
+///
+/// # Errors
+/// [`Error::File`] naming the file, the line and what is wrong with it.
+pub fn cells(name: &str, bytes: &[u8], format: Format, chosen: &[&str]) -> Result<Cells, Error> {
+    let file = File { name, bytes, format, header: None, quotes: None, skips: false };
+    let (lines, cells) = file.read(chosen)?.rows.into_iter().map(|row| (row.number, row.cells)).unzip();
+    Ok(Cells { cells, lines })
+}
+
 /// The examples of a part, and what was noticed on the way.
 #[derive(Debug)]
 pub(super) struct Taken {

@@ -193,13 +193,13 @@ fn panel(study: &Study, runs: &[&RunScore], split: &str, case: &str, domain: (f6
     panel.y_axis(&y, 4);
     let slots = Slots::new(study, panel.area.across());
     for run in &here {
-        let tip = format!(
-            "pretraining seed {}, {} steps, fine-tuning seed {}: {}",
-            run.pretraining_seed,
-            steps_text(run.step),
-            run.finetuning_seed,
-            shown(run.accuracy, 3)
-        );
+        let from = match study.knows_steps() {
+            true => {
+                format!("pretraining seed {}, {} steps, ", run.pretraining_seed, steps_text(run.step))
+            }
+            false => String::new(),
+        };
+        let tip = format!("{from}fine-tuning seed {}: {}", run.finetuning_seed, shown(run.accuracy, 3));
         let class = format!("dot soft {}", seed_class(study, run.pretraining_seed));
         let place = (slots.at(run.step, run.pretraining_seed), y.at(run.accuracy));
         panel.svg.dot(&class, place, 2.3, &tip);
@@ -218,16 +218,19 @@ fn panel(study: &Study, runs: &[&RunScore], split: &str, case: &str, domain: (f6
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             let x = slots.at(step, seed);
             panel.svg.line("bar", (x - 3.6, y.at(mean)), (x + 3.6, y.at(mean)));
-            described.push(format!(
-                "{} at {} steps with pretraining seed {seed}",
-                shown(mean, 2),
-                steps_text(step)
-            ));
+            described.push(match study.knows_steps() {
+                true => {
+                    format!("{} at {} steps with pretraining seed {seed}", shown(mean, 2), steps_text(step))
+                }
+                false => shown(mean, 2),
+            });
         }
     }
-    let name = |&step: &u64| (slots.centre(step), steps_short(step));
-    let names: Vec<(f64, String)> = slots.steps.iter().map(name).collect();
-    panel.names_axis(&names, "steps of pretraining");
+    if study.knows_steps() {
+        let name = |&step: &u64| (slots.centre(step), steps_short(step));
+        let names: Vec<(f64, String)> = slots.steps.iter().map(name).collect();
+        panel.names_axis(&names, "steps of pretraining");
+    }
     panel.finish(&format!("Mean accuracy on {title}: {}", described.join(", ")))
 }
 

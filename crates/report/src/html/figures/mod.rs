@@ -6,6 +6,7 @@ mod interventions;
 mod matrices;
 mod measures;
 mod paths;
+mod scores;
 mod soups;
 
 use serde::Serialize;
@@ -53,6 +54,7 @@ pub(crate) fn figures(study: &Study) -> Vec<Figure> {
     let all = [
         measures::primary,
         measures::others,
+        scores::figure,
         cases::figure,
         paths::figure,
         matrices::figure,

@@ -20,6 +20,22 @@ pub(super) fn failed_runs(study: &Study) -> Option<Caveat> {
     })
 }
 
+/// What the gate of fetched ladders found.
+pub(super) fn ladder_findings(study: &Study) -> Option<Caveat> {
+    let of_gate = |fact: &&crate::rows::Fact| fact.subject == "ladder" && fact.name == "finding";
+    let findings: Vec<&str> = study.facts.iter().filter(of_gate).map(|fact| fact.value.as_str()).collect();
+    match findings.is_empty() {
+        true => None,
+        false => say(
+            "The ladder is not what it should be",
+            format!(
+                "The check of the fetched checkpoints found: {}. Rungs that are copies or out of place flatten a course.",
+                findings.join("; ")
+            ),
+        ),
+    }
+}
+
 pub(super) fn missing(study: &Study) -> Option<Caveat> {
     let mut absent = Vec::new();
     let mut note = |empty: bool, what: &str| {

@@ -22,6 +22,7 @@ pub(crate) struct Caveat {
 pub(crate) fn caveats(study: &Study) -> Vec<Caveat> {
     let all = [
         seeds::few,
+        inputs::ladder_findings,
         course::hump,
         seeds::reversing,
         course::arms_turn,

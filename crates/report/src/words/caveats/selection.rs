@@ -29,9 +29,12 @@ pub(super) fn best_of_seeds(study: &Study) -> Option<Caveat> {
     say(
         "Choosing among seeds",
         format!(
-            "At {} steps a run scores {:.3} {place} on average ({}, standard deviation over seeds {:.3}); keeping the \
+            "{} {:.3} {place} on average ({}, standard deviation over seeds {:.3}); keeping the \
              run with the best held-out score is expected to give {choices}.",
-            steps_text(step),
+            match study.knows_steps() {
+                true => format!("At {} steps a run scores", steps_text(step)),
+                false => "A run scores".into(),
+            },
             mean_of(&alone, |row| row.mean),
             alone.first()?.metric,
             mean_of(&alone, |row| row.sd),

@@ -35,6 +35,17 @@ pub(crate) struct Run {
     recipe: BTreeMap<String, String>,
 }
 
+impl Run {
+    /// The recipe as (subject, name, value): what the methods of the page say.
+    pub(crate) fn described(&self) -> impl Iterator<Item = (&'static str, &str, &str)> {
+        self.recipe.iter().map(|(name, value)| match name.strip_prefix("pretraining ") {
+            Some(name) => ("pretraining", name, value.as_str()),
+            None if self.of_task.contains(name) => ("data", name.as_str(), value.as_str()),
+            None => ("fine-tuning", name.as_str(), value.as_str()),
+        })
+    }
+}
+
 /// All manifests of a study, by key.
 pub(crate) type Manifests = BTreeMap<StageKey, Manifest>;
 
@@ -312,27 +323,27 @@ mod tests {
             task: String::new(),
             failed: false,
             data_arm: false,
-            of_task: BTreeSet::from(["ambiguity".to_owned()]),
+            of_task: BTreeSet::from(["disambiguating".to_owned()]),
             recipe: recipe.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         }
     }
 
     #[test]
     fn arms_are_named_by_what_differs_from_the_one_with_most_rungs() {
-        let usual = [("ambiguity", "0.05"), ("learning_rate", "0.001")];
+        let usual = [("disambiguating", "0.05"), ("learning_rate", "0.001")];
         let mut runs = vec![
-            run_of(&[("ambiguity", "0.0"), ("learning_rate", "0.001")], 0),
-            run_of(&[("ambiguity", "0.0"), ("learning_rate", "0.001")], 0),
+            run_of(&[("disambiguating", "0.0"), ("learning_rate", "0.001")], 0),
+            run_of(&[("disambiguating", "0.0"), ("learning_rate", "0.001")], 0),
             run_of(&usual, 0),
             run_of(&usual, 9),
-            run_of(&[("ambiguity", "0.05"), ("dropout", "0.1"), ("learning_rate", "0.01")], 9),
+            run_of(&[("disambiguating", "0.05"), ("dropout", "0.1"), ("learning_rate", "0.01")], 9),
         ];
         name_arms(&mut runs);
         let names: Vec<&str> = runs.iter().map(|run| run.arm.as_str()).collect();
         let pooled: Vec<bool> = runs.iter().map(|run| run.data_arm).collect();
         assert_eq!(pooled, [true, true, true, true, false]);
         let third = "dropout = 0.1, learning_rate = 0.01";
-        assert_eq!(names, ["ambiguity = 0.0", "ambiguity = 0.0", DEFAULT_ARM, DEFAULT_ARM, third]);
+        assert_eq!(names, ["disambiguating = 0.0", "disambiguating = 0.0", DEFAULT_ARM, DEFAULT_ARM, third]);
     }
 
     #[test]

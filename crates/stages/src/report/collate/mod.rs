@@ -5,6 +5,7 @@
 
 pub(crate) mod behaviour;
 pub(crate) mod evaluations;
+pub(crate) mod facts;
 pub(crate) mod group;
 pub(crate) mod lineage;
 pub(crate) mod lines;
@@ -16,7 +17,7 @@ use report::Observed;
 use report::rows::Rung;
 use store::{Input, Manifest, Store};
 
-use crate::rows::{LossPoint, MemberRow};
+use crate::rows::{GaugedRow, LadderRow, LossPoint, MemberRow};
 use crate::stage::Failure;
 use evaluations::Evaluations;
 use group::{Group, Soup};
@@ -104,6 +105,7 @@ pub(crate) fn collate(
     };
     let mut whole = Collated::default();
     whole.observed.ladder = ladder;
+    whole.observed.facts = facts::facts(manifests, runs);
     whole.warnings = warnings;
     for part in done? {
         whole.predictions.extend(part.predictions);
@@ -118,8 +120,18 @@ fn ladder(store: &Store, manifests: &Manifests) -> Result<Vec<Rung>, Failure> {
     let mut rungs = Vec::new();
     for manifest in manifests.values().filter(|manifest| manifest.outputs.contains_key("ladder")) {
         let seed = seeds.get(&lineage::run_of_ladder(manifest, manifests)).copied().unwrap_or(0);
-        let rows = LossPoint::read(&store.map(&manifest.output("ladder")?.object)?)?;
-        rungs.extend(rows.into_iter().map(|row| Rung {
+        let bytes = store.map(&manifest.output("ladder")?.object)?;
+        let gauged: BTreeMap<u64, GaugedRow> = match manifest.stage.as_str() {
+            "gauge" => GaugedRow::read(&bytes)?.into_iter().map(|row| (row.step, row)).collect(),
+            _ => BTreeMap::new(),
+        };
+        let rates: BTreeMap<u64, f64> = match manifest.stage.as_str() {
+            "pretrain" => {
+                LadderRow::read(&bytes)?.into_iter().map(|row| (row.step, row.learning_rate)).collect()
+            }
+            _ => BTreeMap::new(),
+        };
+        rungs.extend(LossPoint::read(&bytes)?.into_iter().map(|row| Rung {
             pretraining_seed: seed,
             step: row.step,
             tokens: row.tokens,
@@ -127,6 +139,11 @@ fn ladder(store: &Store, manifests: &Manifests) -> Result<Vec<Rung>, Failure> {
             held_out_accuracy: row.held_out_accuracy,
             checkpoint: row.checkpoint,
             ladder: manifest.key.to_string(),
+            learning_rate: rates.get(&row.step).copied(),
+            phase: phase(&manifest.parameters, row.step).map(str::to_owned),
+            to_go: gauged.get(&row.step).and_then(|row| row.to_go),
+            to_go_lower: gauged.get(&row.step).and_then(|row| row.to_go_lower),
+            to_go_upper: gauged.get(&row.step).and_then(|row| row.to_go_upper),
         }));
     }
     // Where a run's ladder is not named, its rung says what it measured itself.
@@ -141,6 +158,19 @@ fn ladder(store: &Store, manifests: &Manifests) -> Result<Vec<Rung>, Failure> {
     Ok(rungs)
 }
 
+/// Where in the schedule that a ladder's parameters name a step is.
+fn phase(parameters: &serde_json::Map<String, serde_json::Value>, step: u64) -> Option<&'static str> {
+    let schedule = parameters.get("schedule")?.as_str()?;
+    let integer = |name: &str| parameters.get(name).and_then(serde_json::Value::as_u64);
+    Some(match step {
+        0 => "start",
+        step if step < integer("warmup")? => "warm-up",
+        _ if schedule == "constant" => "constant",
+        step if Some(step) == integer("steps") => "end",
+        _ => "decay",
+    })
+}
+
 /// What a rung's own manifest says of its loss.
 fn measured_rung(manifest: &Manifest, manifests: &Manifests, seeds: &BTreeMap<String, u64>) -> Option<Rung> {
     let fact = |name: &str| manifest.facts.get(name);
@@ -152,6 +182,11 @@ fn measured_rung(manifest: &Manifest, manifests: &Manifests, seeds: &BTreeMap<St
         held_out_accuracy: fact("held_out_accuracy")?.as_f64()?,
         checkpoint: manifest.outputs.get("model")?.object.to_string(),
         ladder: manifest.key.to_string(),
+        learning_rate: None,
+        phase: None,
+        to_go: None,
+        to_go_lower: None,
+        to_go_upper: None,
     })
 }
 
