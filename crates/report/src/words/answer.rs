@@ -39,14 +39,20 @@ fn headline(study: &Study) -> String {
         Verdict::Less => "The path matters less as pretraining converges.".into(),
         Verdict::More => "The path matters more as pretraining converges.".into(),
         Verdict::NoChange => "How much the path matters does not change as pretraining converges.".into(),
-        Verdict::OnlyAccuracy { falls: true, at_equal_accuracy, .. } => {
-            let then = if at_equal_accuracy.rises(alpha) { "less" } else { "no more" };
-            format!(
-                "Late runs are right more often, and agree more because of it; at equal accuracy they agree {then}."
-            )
+        Verdict::OnlyAccuracy { falls: true, within_margin: true, .. } => {
+            "Late runs are right more often, and agree more because of it; at equal accuracy they agree no more.".into()
+        }
+        Verdict::OnlyAccuracy { falls: true, at_equal_accuracy, .. } if at_equal_accuracy.rises(alpha) => {
+            "Late runs are right more often, and agree more because of it; at equal accuracy they agree less.".into()
+        }
+        Verdict::OnlyAccuracy { falls: true, .. } => {
+            "Late runs are right more often and agree more; that they do so at equal accuracy is not shown.".into()
+        }
+        Verdict::OnlyAccuracy { falls: false, within_margin: true, .. } => {
+            "Late runs differ more in outcome, as their accuracies imply; at equal accuracy they differ no more.".into()
         }
         Verdict::OnlyAccuracy { falls: false, .. } => {
-            "Late runs differ more in outcome, as their accuracies imply; at equal accuracy they differ no more.".into()
+            "Late runs differ more in outcome; that they do so at equal accuracy is not shown.".into()
         }
         Verdict::Hump { rung } => {
             format!("The path matters most in the middle of pretraining, at {} steps.", steps_text(rung))

@@ -45,6 +45,18 @@ const ACCURACY: &str = "Late runs are right more often, and agree more because o
     accuracy −0.250 [−0.357, −0.144] (the path matters less); the 95 % intervals are over 6 pretraining seeds with 6 \
     fine-tuning seeds each.";
 
+/// A contrast at equal accuracy that shows nothing is not told as one that shows no change.
+#[test]
+fn what_is_not_shown_at_equal_accuracy_is_not_claimed() {
+    let mut study = study(Course::Accuracy, SIX);
+    let Verdict::OnlyAccuracy { falls, at_equal_accuracy, .. } = study.reading.verdict else {
+        panic!("{:?}", study.reading.verdict);
+    };
+    study.reading.verdict = Verdict::OnlyAccuracy { falls, at_equal_accuracy, within_margin: false };
+    let headline = answer(&study).headline;
+    assert!(headline.ends_with("that they do so at equal accuracy is not shown."), "{headline}");
+}
+
 #[test]
 fn one_pretraining_seed_is_owned_up_to() {
     let answer = answer(&study(Course::Falls, Size { pretraining: 1, ..Size::FULL }));
