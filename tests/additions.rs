@@ -128,19 +128,19 @@ fn what_is_added_recomputes_nothing_that_does_not_read_it() {
 const VERSIONS: [(&str, &str); 10] = [
     ("pretrain-rung", "bert=1 kernels=2 random=1 roles=2 tables=1 training=1"),
     ("pretrain", "bert=1 kernels=2 random=1 roles=2 scores=1 scoring=1 tables=1 training=1"),
-    ("gauge", "bert=1 convergence=1 corpus=1 encoding=1 kernels=2 random=1 scoring=1 tables=1"),
+    ("gauge", "bert=1 convergence=1 corpus=1 encoding=2 kernels=2 random=1 scoring=1 tables=1"),
     ("prepare", "random=1 table=1 tables=1"),
-    ("finetune", "bert=1 encoding=1 kernels=2 random=1 scores=1 scoring=1 tables=1 training=1"),
-    ("evaluate", "bert=1 encoding=1 kernels=2 mechanism=1 random=1 scores=1 scoring=1 tables=1"),
+    ("finetune", "bert=1 encoding=2 kernels=2 random=1 scores=1 scoring=1 tables=1 training=1"),
+    ("evaluate", "bert=1 encoding=2 kernels=2 mechanism=1 random=1 scores=1 scoring=1 tables=1"),
     (
         "interpolate",
-        "bert=1 distance=1 encoding=1 kernels=2 linear=1 path=1 random=1 scores=1 scoring=1 tables=1",
+        "bert=1 distance=1 encoding=2 kernels=2 linear=1 path=1 random=1 scores=1 scoring=1 tables=1",
     ),
     (
         "interpolate-pair",
-        "bert=1 distance=1 encoding=1 kernels=2 linear=1 path=1 random=1 scores=1 scoring=1 tables=1",
+        "bert=1 distance=1 encoding=2 kernels=2 linear=1 path=1 random=1 scores=1 scoring=1 tables=1",
     ),
-    ("soup", "bert=1 encoding=1 greedy=1 kernels=2 random=1 scores=1 scoring=1 tables=1 uniform=1"),
+    ("soup", "bert=1 encoding=2 greedy=1 kernels=2 random=1 scores=1 scoring=1 tables=1 uniform=1"),
     (
         "report",
         "agreement=1 cluster=1 contrasts=1 course=1 effect=1 ensemble=1 equivalence=1 estimate=1 latent=1 logit_spread=1 \

@@ -56,7 +56,9 @@ impl Folder {
         }
         let choice = Choice::of(&what, &names.iter().map(String::as_str).collect(), self.allow_pickle)?;
         let mut files = Files::default();
-        for name in choice.description.iter().copied().chain([choice.weights.file()]) {
+        // A file of SentencePiece's is not read, but decides whether the model is refused: the key knows it.
+        let further = [choice.weights.file()].into_iter().chain(choice.sentencepiece);
+        for name in choice.description.iter().copied().chain(further) {
             files.add(name, self.folder.join(name));
         }
         if choice.weights == Stored::Sharded {
