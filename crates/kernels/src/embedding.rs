@@ -64,6 +64,11 @@ impl Tokens<'_> {
     }
 }
 
+/// The row of a segment in its table: a table of one row is every segment's.
+fn segment_row(segment: u32, len: usize, width: usize) -> usize {
+    if len > width { segment as usize } else { 0 }
+}
+
 /// `out[token] = words[w] + positions[p] + segments[s]`.
 ///
 /// # Panics
@@ -78,7 +83,8 @@ pub fn forward(out: &mut [f32], tables: Tables<&[f32]>, tokens: Tokens<'_>, widt
             *out = word + place;
         }
         if !tables.segments.is_empty() {
-            add(out, &tables.segments[row(tokens.segments[token] as usize)]);
+            let segment = segment_row(tokens.segments[token], tables.segments.len(), width);
+            add(out, &tables.segments[row(segment)]);
         }
     }
 }
@@ -93,7 +99,8 @@ pub fn backward(gradient: &[f32], tables: Tables<&mut [f32]>, tokens: Tokens<'_>
         add(&mut tables.words[tokens.words[token] as usize * width..][..width], gradient);
         add(&mut tables.positions[position * width..][..width], gradient);
         if !tables.segments.is_empty() {
-            add(&mut tables.segments[tokens.segments[token] as usize * width..][..width], gradient);
+            let segment = segment_row(tokens.segments[token], tables.segments.len(), width);
+            add(&mut tables.segments[segment * width..][..width], gradient);
         }
     }
 }
@@ -108,6 +115,21 @@ mod tests {
         assert_eq!(of(Positions::Place), [0, 1, 2, 3, 4]);
         // transformers: cumsum(ids != 1) * (ids != 1) + 1.
         assert_eq!(of(Positions::Behind(1)), [1, 2, 1, 3, 4]);
+    }
+
+    #[test]
+    fn one_row_of_segments_is_everyones() {
+        let (segments, starts) = (&[0, 1][..], &[0, 2][..]);
+        let tokens = Tokens { words: &[0, 0], segments, starts, positions: Positions::Place };
+        let tables = Tables { words: &[1.0][..], positions: &[10.0, 20.0], segments: &[0.5] };
+        let mut out = [0.0; 2];
+        forward(&mut out, tables, tokens, 1);
+        assert_eq!(out, [11.5, 21.5]);
+        let (mut words, mut positions, mut segments) = ([0.0], [0.0; 2], [0.0]);
+        let tables =
+            Tables { words: &mut words[..], positions: &mut positions[..], segments: &mut segments[..] };
+        backward(&[1.0, 2.0], tables, tokens, 1);
+        assert_eq!((segments, positions), ([3.0], [1.0, 2.0]));
     }
 
     #[test]
