@@ -129,7 +129,7 @@ const VERSIONS: [(&str, &str); 10] = [
     ("pretrain-rung", "bert=1 kernels=2 random=1 roles=2 tables=1 training=1"),
     ("pretrain", "bert=1 kernels=2 random=1 roles=2 scores=1 scoring=1 tables=1 training=1"),
     ("gauge", "bert=1 convergence=1 corpus=1 encoding=2 kernels=2 random=1 scoring=1 tables=1"),
-    ("prepare", "random=1 table=1 tables=1"),
+    ("prepare", "random=1 table=2 tables=1"),
     ("finetune", "bert=1 encoding=2 kernels=2 random=1 scores=1 scoring=1 tables=1 training=1"),
     ("evaluate", "bert=1 encoding=2 kernels=2 mechanism=1 random=1 scores=1 scoring=1 tables=1"),
     (

@@ -175,9 +175,9 @@ fn lists_that_contradict_themselves_are_refused() {
         assert!(LIST.contains(from));
         folder.write("runs.csv", &LIST.replacen(from, to, 1))
     };
-    let file = list("Mean,0.91", "Mean,0.92");
-    folder.fails(3, &with(&file, &[]), "line 7: `Mean` of `dev` is 0.92, but its 3 runs give 0.91");
-    let file = list("Run 1,0.92", "Run 1,0.925");
+    let file = list("Mean,0.91", "Mean,0.93");
+    folder.fails(3, &with(&file, &[]), "line 7: `Mean` of `dev` is 0.93, but its 3 runs give 0.91");
+    let file = list("Run 1,0.92", "Run 1,0.95");
     folder.fails(3, &with(&file, &[]), "Maximum");
     let file = list("Run 2", "Run 1");
     folder.fails(3, &with(&file, &[]), "there is a run `Run 1` already");

@@ -24,7 +24,10 @@ fn a_study_ends_in_a_report_and_is_found_again() {
     tables.dedup();
     let expected = [
         "cells",
+        "correlations",
+        "facts",
         "interventions",
+        "items",
         "ladder",
         "pairs",
         "paths",
@@ -32,6 +35,7 @@ fn a_study_ends_in_a_report_and_is_found_again() {
         "runs",
         "selection",
         "soups",
+        "spreads",
         "summary",
     ];
     assert_eq!(tables, expected);
