@@ -68,7 +68,7 @@ ifeq ($(MAKELEVEL)$(filter -j% --jobserver%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(JOBS)
 endif
 
-study: $(REFS)/report.json
+study: $(REFS)/report.json $(OUT)/report.html
 
 # Cargo knows what is out of date. A program that it rebuilds makes its stages run again, and find their results.
 BUILD ?= cargo build --profile $(PROFILE) --manifest-path $(ROOT)/Cargo.toml --package samebasin-stages --bins
@@ -140,8 +140,9 @@ $(RUNS:%=$(REFS)/scores/%.json): $(REFS)/scores/%.json: $(BIN)/samebasin-evaluat
 	@echo "evaluate    $*"
 	@$< $(common) --model $(call named,run) --task $(call named,task) $(COMPUTE) >/dev/null
 
-# Results are named in a file: a command line holds only so many.
-$(REFS)/report.json: $(BIN)/samebasin-report $(RECIPES) $(RESULTS:%=$(REFS)/%.json)
+# Results are named in a file: a command line holds only so many. The page is a target of its own: where OUT was deleted, or is
+# another folder, the report is delivered there again.
+$(REFS)/report.json $(OUT)/report.html &: $(BIN)/samebasin-report $(RECIPES) $(RESULTS:%=$(REFS)/%.json)
 	$(file > $(RECIPES).results,$(subst $(space),$(newline),$(RESULTS:%=$(STUDY)/%)))
 	@$< --store $(STORE) --ref $(STUDY)/report --out $(OUT) $(REPORT) --inputs $(RECIPES).results
 

@@ -9,6 +9,7 @@
 //! | `kills` | `kill -9` at any moment loses nothing and publishes nothing partial |
 //! | `races` | two studies on one store at once compute each key once |
 //! | `coarser_labels` | a model is scored on a split that knows fewer labels than it |
+//! | `reliability` | what is needed is never deleted, what was changed is never used, what is not ours is not touched |
 //! | `ratings` | labels that are numbers are scored by their correlation |
 //! | `bad_input` | every way an input can lie has its own message and exit code |
 //! | `docs` | links lead somewhere, and the page of flags is what the programs say |
@@ -57,6 +58,7 @@ mod plan;
 mod published;
 mod races;
 mod ratings;
+mod reliability;
 mod study;
 mod t5;
 mod tables;

@@ -38,7 +38,13 @@ fn the_second_waits_and_finds() {
             .expect("it starts")
     };
     let first = start();
-    while crate::harness::files(&bench.store().join("locks")).is_empty() {
+    let is_locked = || {
+        let files = crate::harness::files(&bench.store().join("locks"));
+        files
+            .iter()
+            .any(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pretrain-")))
+    };
+    while !is_locked() {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     let second = start();

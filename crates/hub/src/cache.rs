@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::{Check, Commit, Digest, Error, Kind, RemoteFile, Repository, names};
+use crate::{Check, Commit, Digest, Error, GitRef, Kind, Listing, RemoteFile, Repository, names};
 
 /// A folder that `huggingface_hub` keeps.
 #[derive(Clone, Debug)]
@@ -46,47 +46,75 @@ impl Cache {
         Ok(Commit::new(text.trim()).ok())
     }
 
-    /// The files of a commit that are there: often not all that the commit has.
+    /// The branches and tags that were downloaded, by name, each at the commit that it was then.
     ///
     /// # Errors
-    /// [`Error::Cache`] for a file without a digest, or one that lies elsewhere.
-    pub fn files(&self, repository: &Repository, commit: &Commit) -> Result<Vec<CachedFile>, Error> {
-        let folder = self.folder(repository);
-        let snapshot = folder.join("snapshots").join(commit.as_str());
-        let blobs = match folder.join("blobs").canonicalize() {
-            Ok(blobs) => blobs,
-            Err(_) => return Ok(Vec::new()),
-        };
-        let mut files = Vec::new();
+    /// [`Error::Io`].
+    pub fn refs(&self, repository: &Repository) -> Result<Vec<GitRef>, Error> {
+        let folder = self.folder(repository).join("refs");
+        let mut found = Vec::new();
         let mut folders = vec![String::new()];
         while let Some(inside) = folders.pop() {
-            let path = snapshot.join(&inside);
-            let reading = |error| Error::io(format!("reading {}", path.display()))(error);
-            for entry in fs::read_dir(&path).map_err(reading)? {
-                let entry = entry.map_err(reading)?;
-                let wrong = |reason: &str| Error::Cache { path: entry.path(), reason: reason.into() };
-                let name = entry.file_name().into_string().map_err(|_| wrong("its name is not UTF-8"))?;
+            for (name, entry) in listed(&folder.join(&inside))? {
                 let name = if inside.is_empty() { name } else { format!("{inside}/{name}") };
-                names::path(&name).map_err(wrong)?;
-                if entry.file_type().map_err(reading)?.is_dir() {
+                if entry.is_dir() {
+                    folders.push(name);
+                } else if let Ok(Some(commit)) = self.commit(repository, &name)
+                    && self.commit(repository, commit.as_str())?.is_some()
+                {
+                    found.push(GitRef { name, commit });
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Names of an owner's model repositories that were downloaded and contain `search`, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn models_of(&self, owner: &str, search: &str) -> Result<Vec<String>, Error> {
+        let prefix = format!("models--{owner}--");
+        let names = listed(&self.root)?.into_iter().filter_map(|(name, _)| {
+            let name = name.strip_prefix(&prefix)?;
+            Some(format!("{owner}/{name}"))
+        });
+        let mut found: Vec<String> = names.filter(|id| Repository::new(Kind::Model, id).is_ok()).collect();
+        found.retain(|id| id.contains(search));
+        found.sort();
+        Ok(found)
+    }
+
+    /// The files of a commit that are there: often not all that the commit has. What lies among them without a digest is
+    /// told apart: a file manager's notes, a file that was copied there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn files(&self, repository: &Repository, commit: &Commit) -> Result<Listing, Error> {
+        let folder = self.folder(repository);
+        let snapshot = folder.join("snapshots").join(commit.as_str());
+        let mut listing = Listing::default();
+        let Ok(blobs) = folder.join("blobs").canonicalize() else { return Ok(listing) };
+        let mut folders = vec![String::new()];
+        while let Some(inside) = folders.pop() {
+            for (name, path) in listed(&snapshot.join(&inside))? {
+                let name = if inside.is_empty() { name } else { format!("{inside}/{name}") };
+                if path.is_dir() && !path.is_symlink() {
                     folders.push(name);
                     continue;
                 }
-                let blob = entry.path().canonicalize().map_err(|_| wrong("it links to nothing"))?;
-                if blob.parent() != Some(blobs.as_path()) {
-                    return Err(wrong(
-                        "it is no link into the repository's blobs, so that nothing vouches for it: copy the folder and fetch that",
-                    ));
+                match vouched(&path, &blobs) {
+                    Ok((size, digest)) if names::path(&name).is_ok() => {
+                        listing.files.push(RemoteFile { path: name, size, digest });
+                    }
+                    Ok(_) => listing.refused.push((name, "its name is refused".to_owned())),
+                    Err(reason) => listing.refused.push((name, reason)),
                 }
-                let digest = blob.file_name().and_then(|name| Digest::parse(name.to_str()?));
-                let digest =
-                    digest.ok_or_else(|| wrong("the blob that it links to is not named by a digest"))?;
-                let size = fs::metadata(&blob).map_err(reading)?.len();
-                files.push(CachedFile { file: RemoteFile { path: name, size, digest }, blob });
             }
         }
-        files.sort_by(|a, b| a.file.path.cmp(&b.file.path));
-        Ok(files)
+        listing.files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(listing)
     }
 
     /// The bytes of a file that the hub lists, if they were downloaded before, at whatever commit.
@@ -105,6 +133,53 @@ impl Cache {
         };
         self.root.join(format!("{kind}--{}", repository.id().replace('/', "--")))
     }
+}
+
+/// What is in a folder, by name; names that are not UTF-8 are nobody's. A folder that is not there is empty.
+fn listed(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
+    let reading = |error| Error::io(format!("reading {}", folder.display()))(error);
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(reading)?,
+    };
+    let mut listed = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(reading)?;
+        if let Ok(name) = entry.file_name().into_string() {
+            listed.push((name, entry.path()));
+        }
+    }
+    listed.sort();
+    Ok(listed)
+}
+
+/// What a file links to that holds a path instead of being a link: what is left of links where a cache was packed, or was
+/// copied to a file system without them. The blob that it leads to is checked as any other.
+fn linked_by_text(path: &Path) -> Option<PathBuf> {
+    const LONGEST: u64 = 1_024;
+    if fs::metadata(path).ok()?.len() > LONGEST {
+        return None;
+    }
+    let text = fs::read_to_string(path).ok()?;
+    let target = text.trim_end().strip_prefix("../").map(|_| text.trim_end())?;
+    path.parent()?.join(target).canonicalize().ok()
+}
+
+/// The size and the digest of a file of a snapshot: the name of the blob that it links to says what that must hash to.
+fn vouched(path: &Path, blobs: &Path) -> Result<(u64, Digest), String> {
+    let blob = path.canonicalize().map_err(|_| "it links to nothing")?;
+    let blob = if path.is_symlink() { blob } else { linked_by_text(&blob).unwrap_or(blob) };
+    if blob.parent() != Some(blobs) {
+        return Err(
+            "it is no link into the repository's blobs, so that nothing vouches for it: copy the folder and \
+                    fetch that"
+                .to_owned(),
+        );
+    }
+    let digest = blob.file_name().and_then(|name| Digest::parse(name.to_str()?));
+    let digest = digest.ok_or("the blob that it links to is not named by a digest")?;
+    let size = fs::metadata(&blob).map_err(|error| error.to_string())?.len();
+    Ok((size, digest))
 }
 
 impl CachedFile {
@@ -167,17 +242,35 @@ mod tests {
         assert_eq!(cache.commit(&repository, COMMIT).unwrap(), Some(commit.clone()));
         assert_eq!(cache.commit(&repository, "other").unwrap(), None);
         assert!(cache.commit(&repository, "../../x").is_err());
-        let files = cache.files(&repository, &commit).unwrap();
-        let paths: Vec<&str> = files.iter().map(|file| file.file.path.as_str()).collect();
+        let files = cache.files(&repository, &commit).unwrap().files;
+        let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["config.json", "onnx/x.json"]);
         let to = root.path().join("copy");
-        files[0].copy(&to).unwrap();
+        let cached = cache.blob(&repository, &files[0]).unwrap();
+        cached.copy(&to).unwrap();
         assert_eq!(fs::read(&to).unwrap(), b"hello\n");
-        assert!(cache.blob(&repository, &files[0].file).is_some());
-        assert!(cache.blob(&repository, &RemoteFile { size: 7, ..files[0].file.clone() }).is_none());
+        assert!(cache.blob(&repository, &RemoteFile { size: 7, ..files[0].clone() }).is_none());
 
         fs::write(folder.join("blobs").join(HELLO), "hellp\n").unwrap();
-        assert!(matches!(files[0].copy(&to), Err(Error::Digest { .. })));
+        assert!(matches!(cached.copy(&to), Err(Error::Digest { .. })));
+    }
+
+    #[test]
+    fn what_there_is_to_choose_from_is_listed() {
+        let (root, cache, repository, folder) = cache();
+        fs::create_dir_all(folder.join("refs/refs/pr")).unwrap();
+        fs::write(folder.join("refs/refs/pr/1"), COMMIT).unwrap();
+        fs::write(folder.join("refs/gone"), COMMIT.replace('0', "1")).unwrap();
+        fs::write(folder.join("refs/.DS_Store"), "notes").unwrap();
+        let names: Vec<String> =
+            cache.refs(&repository).unwrap().into_iter().map(|found| found.name).collect();
+        assert_eq!(names, ["main", "refs/pr/1"], "a branch without files cannot be taken");
+        for name in ["models--a--run-step_1", "models--b--run", "datasets--a--run"] {
+            fs::create_dir(root.path().join(name)).unwrap();
+        }
+        assert_eq!(cache.models_of("a", "").unwrap(), ["a/b", "a/run-step_1"]);
+        assert_eq!(cache.models_of("a", "step").unwrap(), ["a/run-step_1"]);
+        assert!(Cache::new("/nowhere".into()).models_of("a", "").unwrap().is_empty());
     }
 
     #[test]
@@ -190,13 +283,18 @@ mod tests {
         {
             let link = snapshot.join(name);
             std::os::unix::fs::symlink(target, &link).unwrap();
-            let error = cache.files(&repository, &commit).unwrap_err().to_string();
-            assert!(error.contains(name), "{error}");
+            let listing = cache.files(&repository, &commit).unwrap();
+            assert_eq!((listing.files.len(), listing.refused[0].0.as_str()), (2, name));
             fs::remove_file(&link).unwrap();
         }
+        fs::write(snapshot.join("text.json"), format!("../../blobs/{HELLO}\n")).unwrap();
+        let listing = cache.files(&repository, &commit).unwrap();
+        assert_eq!((listing.files.len(), listing.refused.len()), (3, 0), "a link in words");
+        fs::write(snapshot.join("text.json"), "../../refs/main").unwrap();
+        assert_eq!(cache.files(&repository, &commit).unwrap().refused.len(), 1);
+        fs::remove_file(snapshot.join("text.json")).unwrap();
         fs::write(snapshot.join("copy.json"), "{}").unwrap();
-        assert!(
-            cache.files(&repository, &commit).unwrap_err().to_string().contains("nothing vouches for it")
-        );
+        let listing = cache.files(&repository, &commit).unwrap();
+        assert!(listing.refused[0].1.contains("nothing vouches for it"), "{:?}", listing.refused);
     }
 }

@@ -2,26 +2,29 @@
 
 use std::future::Future;
 
-use futures::StreamExt;
-use hf_hub::{HFClient, HFError};
 use reqwest::header::{HeaderMap, LINK, RETRY_AFTER};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use crate::{Commit, Error, Kind, RemoteFile, Repository, Settings, names, tree};
+use crate::tree::Listing;
+use crate::{Commit, Error, Kind, Repository, Settings, names, tree};
 
 /// Bytes of one page of a listing, at most: a thousand files take a quarter of a megabyte.
 const LARGEST_PAGE: usize = 32 << 20;
 
+/// Bytes of all pages of a listing, at most.
+const LARGEST_LISTING: usize = 256 << 20;
+
 /// Pages of a listing, at most: a server may point in circles.
 const MOST_PAGES: usize = 1_000;
 
-/// Repositories of a search, at most.
-const MOST_REPOSITORIES: usize = 20_000;
+/// A page takes this many times the longest silence, at most: one that comes byte by byte is never silent.
+const LONGEST_PAGE: u32 = 10;
 
 /// A connection to the hub, or to a mirror of it.
 pub struct Hub {
     pub(crate) settings: Settings,
     pub(crate) http: reqwest::Client,
-    api: HFClient,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -49,6 +52,11 @@ impl Hub {
         if !matches!(address.scheme(), "http" | "https") || address.host().is_none() {
             return Err(wrong(format!("{:?} does not begin with http:// or https://", settings.endpoint)));
         }
+        if !address.username().is_empty() || address.password().is_some() {
+            return Err(wrong(
+                "it holds a name or a password, which messages would show: set HF_TOKEN".into(),
+            ));
+        }
         // A redirect to a content server is usual; one that gives up encryption is not.
         let redirect = reqwest::redirect::Policy::custom(|attempt| {
             let was_secure = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
@@ -67,19 +75,9 @@ impl Hub {
             .redirect(redirect)
             .build()
             .map_err(|error| wrong(chain(&error)))?;
-        let mut api = HFClient::builder()
-            .endpoint(&settings.endpoint)
-            .client(http.clone())
-            .cache_enabled(false)
-            .retry_max_attempts(settings.attempts.saturating_sub(1) as usize)
-            .retry_base_delay(settings.pause);
-        if let Some(token) = &settings.token {
-            api = api.token(token.secret());
-        }
-        let api = api.build().map_err(|error| wrong(error.to_string()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Error::io("starting a runtime for the network"))?;
-        Ok(Self { settings, http, api, runtime })
+        Ok(Self { settings, http, runtime })
     }
 
     /// The server's address.
@@ -98,18 +96,9 @@ impl Hub {
         }
         names::revision(revision)?;
         let what = format!("{repository} at revision `{revision}`");
-        let (owner, name) = hf_hub::split_id(repository.id());
-        let sha = self.wait(async {
-            match repository.kind() {
-                Kind::Model => {
-                    self.api.model(owner, name).info().revision(revision).send().await.map(|info| info.sha)
-                }
-                Kind::Dataset => {
-                    self.api.dataset(owner, name).info().revision(revision).send().await.map(|info| info.sha)
-                }
-            }
-        });
-        let sha = sha.map_err(|error| self.explain(&what, &error))?;
+        let address = self.api(repository, &format!("revision/{}", names::escape(revision, false)));
+        let (_, body) = self.wait(self.page(&what, &address))?;
+        let Info { sha } = read(&what, &body)?;
         sha.as_deref().and_then(|sha| Commit::new(sha).ok()).ok_or_else(|| Error::Answer {
             what,
             reason: match sha {
@@ -125,20 +114,14 @@ impl Hub {
     /// As [`Hub::commit`].
     pub fn refs(&self, repository: &Repository) -> Result<Vec<GitRef>, Error> {
         let what = format!("the branches and tags of {repository}");
-        let (owner, name) = hf_hub::split_id(repository.id());
-        let refs = self.wait(async {
-            match repository.kind() {
-                Kind::Model => self.api.model(owner, name).list_refs().send().await,
-                Kind::Dataset => self.api.dataset(owner, name).list_refs().send().await,
-            }
-        });
-        let refs = refs.map_err(|error| self.explain(&what, &error))?;
+        let (_, body) = self.wait(self.page(&what, &self.api(repository, "refs")))?;
+        let Refs { branches, tags } = read(&what, &body)?;
         let mut found = Vec::new();
-        for git_ref in refs.branches.into_iter().chain(refs.tags) {
+        for Ref { name, target_commit } in branches.into_iter().chain(tags) {
             let senseless = |error: Error| Error::Answer { what: what.clone(), reason: error.to_string() };
-            names::revision(&git_ref.name).map_err(senseless)?;
-            let commit = Commit::new(&git_ref.target_commit).map_err(senseless)?;
-            found.push(GitRef { name: git_ref.name, commit });
+            names::revision(&name).map_err(senseless)?;
+            let commit = Commit::new(&target_commit).map_err(senseless)?;
+            found.push(GitRef { name, commit });
         }
         found.sort();
         Ok(found)
@@ -149,18 +132,19 @@ impl Hub {
     /// # Errors
     /// As [`Hub::commit`].
     pub fn models_of(&self, owner: &str, search: &str) -> Result<Vec<String>, Error> {
+        let first = format!(
+            "{}/api/models?author={}&search={}&limit=1000",
+            self.settings.endpoint,
+            names::escape(owner, false),
+            names::escape(search, false)
+        );
         let what = format!("the models of `{owner}`");
-        let listed = self.wait(async {
-            let query =
-                self.api.list_models().author(owner).search(search).limit(MOST_REPOSITORIES).send()?;
-            let mut query = std::pin::pin!(query);
-            let mut found = Vec::new();
-            while let Some(info) = query.next().await {
-                found.push(info?.id);
-            }
-            Ok(found)
-        });
-        let mut listed: Vec<String> = listed.map_err(|error: HFError| self.explain(&what, &error))?;
+        let mut listed = Vec::new();
+        self.pages(&what, first, |body| {
+            let models: Vec<Model> = read(&what, body)?;
+            listed.extend(models.into_iter().map(|model| model.id));
+            Ok(())
+        })?;
         listed.retain(|id| id.starts_with(&format!("{owner}/")) && Repository::new(Kind::Model, id).is_ok());
         listed.sort();
         listed.dedup();
@@ -170,45 +154,63 @@ impl Hub {
     /// The files of a commit, with sizes and digests, by path.
     ///
     /// # Errors
-    /// As [`Hub::commit`], and [`Error::Path`] for a file that would lie outside any folder it is put into.
-    pub fn files(&self, repository: &Repository, commit: &Commit) -> Result<Vec<RemoteFile>, Error> {
+    /// As [`Hub::commit`].
+    pub fn files(&self, repository: &Repository, commit: &Commit) -> Result<Listing, Error> {
         let what = format!("the files of {repository} at {commit}");
-        let mut next = Some(format!(
-            "{}/api/{}/{}/tree/{commit}?recursive=true",
-            self.settings.endpoint,
-            repository.kind().plural(),
-            repository.id()
-        ));
-        let mut files = Vec::new();
-        for _ in 0..MOST_PAGES {
-            let Some(address) = next.take() else {
-                files.sort_by(|a: &RemoteFile, b| a.path.cmp(&b.path));
-                if let Some(twice) = files.windows(2).find(|pair| pair[0].path == pair[1].path) {
-                    let reason = format!("`{}` is listed twice", twice[0].path);
-                    return Err(Error::Answer { what, reason });
-                }
-                return Ok(files);
-            };
-            let (headers, body) = self.wait(self.page(&what, &address))?;
-            files.extend(tree::page(repository, &body)?);
-            next = next_page(&headers);
-            // The token goes with the request, so that no other server may be the next.
-            if let Some(next) = next.as_ref().filter(|next| !same_server(next, &self.settings.endpoint)) {
-                let reason = format!("its next page is said to be at {next}");
-                return Err(Error::Answer { what, reason });
-            }
+        let mut listing = Listing::default();
+        self.pages(&what, self.api(repository, &format!("tree/{commit}?recursive=true")), |body| {
+            listing.add(tree::page(repository, body)?);
+            Ok(())
+        })?;
+        listing.files.sort_by(|a, b| a.path.cmp(&b.path));
+        if let Some(twice) = listing.files.windows(2).find(|pair| pair[0].path == pair[1].path) {
+            let reason = format!("`{}` is listed twice", twice[0].path);
+            return Err(Error::Answer { what, reason });
         }
-        Err(Error::Answer { what, reason: format!("it has more than {MOST_PAGES} pages") })
+        Ok(listing)
+    }
+
+    /// An address of the interface about a repository.
+    fn api(&self, repository: &Repository, rest: &str) -> String {
+        let Settings { endpoint, .. } = &self.settings;
+        format!("{endpoint}/api/{}/{}/{rest}", repository.kind().plural(), repository.id())
+    }
+
+    /// Hands `read` one page of a listing after the other.
+    fn pages(
+        &self,
+        what: &str,
+        first: String,
+        mut read: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let senseless = |reason: String| Error::Answer { what: what.to_owned(), reason };
+        let (mut next, mut bytes) = (first, 0);
+        for _ in 0..MOST_PAGES {
+            let (headers, body) = self.wait(self.page(what, &next))?;
+            bytes += body.len();
+            if bytes > LARGEST_LISTING {
+                return Err(senseless(format!("it is larger than {LARGEST_LISTING} bytes")));
+            }
+            read(&body)?;
+            next = match next_page(&headers) {
+                None => return Ok(()),
+                Some(next) if same_server(&next, &self.settings.endpoint) => next,
+                Some(next) => return Err(senseless(format!("its next page is said to be at {next}"))),
+            };
+        }
+        Err(senseless(format!("it has more than {MOST_PAGES} pages")))
     }
 
     /// One page of a listing, asked for again while the server is busy, unreachable or ends too soon.
     async fn page(&self, what: &str, address: &str) -> Result<(HeaderMap, Vec<u8>), Error> {
         let mut failed = 0;
         loop {
-            let (reason, pause) = match self.whole(what, address).await {
-                Ok(page) => return Ok(page),
-                Err(Stop::Failed(error)) => return Err(error),
-                Err(Stop::Interrupted { reason, asked }) => (reason, asked),
+            let longest = self.settings.timeout.saturating_mul(LONGEST_PAGE);
+            let (reason, pause) = match tokio::time::timeout(longest, self.whole(what, address)).await {
+                Ok(Ok(page)) => return Ok(page),
+                Ok(Err(Stop::Failed(error))) => return Err(error),
+                Ok(Err(Stop::Interrupted { reason, asked })) => (reason, asked),
+                Err(_elapsed) => (format!("a page of it takes more than {} s", longest.as_secs_f32()), None),
             };
             failed += 1;
             if failed >= self.settings.attempts {
@@ -220,13 +222,13 @@ impl Hub {
 
     /// The headers and the whole body of one answer.
     async fn whole(&self, what: &str, address: &str) -> Result<(HeaderMap, Vec<u8>), Stop> {
-        let mut response = self.send(what, self.http.get(address)).await?;
+        let mut response = self.send(what, address, self.http.get(address)).await?;
         let status = response.status().as_u16();
         if is_busy(status) {
             return Err(Stop::busy(&response));
         }
         if !response.status().is_success() {
-            return Err(Stop::Failed(self.refusal(what, status)));
+            return Err(Stop::Failed(self.refusal(what, meant(&response))));
         }
         let headers = response.headers().clone();
         let mut body = Vec::new();
@@ -245,17 +247,25 @@ impl Hub {
         self.runtime.block_on(work)
     }
 
-    /// Sends a request with the token, if there is one.
+    /// Sends a request to `address`: with the token, if there is one, to the endpoint alone.
     pub(crate) async fn send(
         &self,
         what: &str,
+        address: &str,
         request: reqwest::RequestBuilder,
     ) -> Result<reqwest::Response, Stop> {
         let request = match &self.settings.token {
-            Some(token) => request.bearer_auth(token.secret()),
-            None => request,
+            Some(token) if same_server(address, &self.settings.endpoint) => {
+                request.bearer_auth(token.secret())
+            }
+            _ => request,
         };
-        request.send().await.map_err(|error| match error.is_redirect() || error.is_builder() {
+        let longest = self.settings.timeout.saturating_mul(2);
+        let Ok(answer) = tokio::time::timeout(longest, request.send()).await else {
+            let reason = format!("no answer in {} s", longest.as_secs_f32());
+            return Err(Stop::Interrupted { reason, asked: None });
+        };
+        answer.map_err(|error| match error.is_redirect() || error.is_builder() {
             true => Stop::Failed(Error::Answer { what: what.into(), reason: chain(&error) }),
             false => Stop::interrupted(&error),
         })
@@ -291,25 +301,48 @@ impl Hub {
             _ => Error::Answer { what, reason: format!("status {status}") },
         }
     }
+}
 
-    /// An error of the library, in this crate's terms. Its own words may hold whole pages of a server.
-    fn explain(&self, what: &str, error: &HFError) -> Error {
-        match error {
-            HFError::RepoNotFound { .. }
-            | HFError::RevisionNotFound { .. }
-            | HFError::EntryNotFound { .. } => self.refusal(what, 404),
-            HFError::AuthRequired { .. } => self.refusal(what, 401),
-            HFError::Forbidden { .. } => self.refusal(what, 403),
-            HFError::Http { context } if is_busy(context.status.as_u16()) => {
-                self.network(what, &format!("the server answers {}", context.status), self.settings.attempts)
-            }
-            HFError::Http { context } => self.refusal(what, context.status.as_u16()),
-            HFError::Json(error) => Error::Answer { what: what.into(), reason: error.to_string() },
-            other => {
-                let reason = other.to_string().chars().take(300).collect::<String>();
-                self.network(what, &reason, self.settings.attempts)
-            }
-        }
+/// What the hub says of a revision.
+#[derive(Deserialize)]
+struct Info {
+    sha: Option<String>,
+}
+
+/// Branches and tags.
+#[derive(Deserialize)]
+struct Refs {
+    #[serde(default)]
+    branches: Vec<Ref>,
+    #[serde(default)]
+    tags: Vec<Ref>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ref {
+    name: String,
+    target_commit: String,
+}
+
+/// A repository, as a search lists it.
+#[derive(Deserialize)]
+struct Model {
+    id: String,
+}
+
+/// Reads an answer.
+fn read<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(body)
+        .map_err(|error| Error::Answer { what: what.into(), reason: error.to_string() })
+}
+
+/// The status of a refusal. The hub hides what does not exist behind "not allowed", and says so in a header.
+fn meant(response: &reqwest::Response) -> u16 {
+    let code = response.headers().get("x-error-code").and_then(|code| code.to_str().ok());
+    match code {
+        Some("RepoNotFound" | "RevisionNotFound" | "EntryNotFound") => 404,
+        _ => response.status().as_u16(),
     }
 }
 

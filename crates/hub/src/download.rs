@@ -3,12 +3,16 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::Instant;
 
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_RANGE, ETAG};
 
 use crate::client::{Stop, is_busy};
 use crate::{Check, Commit, Error, Hub, RemoteFile, Repository, names};
+
+/// Bytes that must come within the longest silence: a server that sends less is as good as silent.
+const LEAST: u64 = 1_024;
 
 /// A download under way.
 struct Download<'a> {
@@ -100,7 +104,7 @@ impl Download<'_> {
                 Err(Stop::Interrupted { reason, asked }) => (reason, asked),
             };
             // A server that gives a little each time is slow, not broken.
-            failed = if self.have > before { 1 } else { failed + 1 };
+            failed = if self.have.saturating_sub(before) >= LEAST { 1 } else { failed + 1 };
             may_restart |= self.have > 0;
             if failed >= self.hub.settings.attempts {
                 return Err(self.hub.network(&self.name, &reason, failed));
@@ -119,8 +123,10 @@ impl Download<'_> {
                 request = request.header("if-range", etag);
             }
         }
-        let mut response = self.hub.send(&self.name, request).await?;
+        let mut response = self.hub.send(&self.name, &self.address, request).await?;
         self.admit(&response)?;
+        let longest = self.hub.settings.timeout;
+        let (mut since, mut had) = (Instant::now(), self.have);
         loop {
             let piece = response.chunk().await.map_err(|error| Stop::interrupted(&error))?;
             let Some(piece) = piece else { break };
@@ -134,6 +140,12 @@ impl Download<'_> {
                 .map_err(|error| Stop::Failed(Error::io(format!("writing {}", self.name))(error)))?;
             self.have += piece.len() as u64;
             progress(self.have);
+            if self.have - had >= LEAST {
+                (since, had) = (Instant::now(), self.have);
+            } else if since.elapsed() > longest && self.have < self.remote.size {
+                let reason = format!("only {} bytes in {} s", self.have - had, longest.as_secs_f32());
+                return Err(Stop::Interrupted { reason, asked: None });
+            }
         }
         match self.have == self.remote.size {
             true => Ok(()),

@@ -78,16 +78,6 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// A listing names a file that would lie elsewhere.
-    #[error("{repository} lists a file {path:?}, which is refused: {why}")]
-    Path {
-        /// The repository.
-        repository: String,
-        /// The name.
-        path: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
     /// More or fewer bytes than listed.
     #[error("{file}: {expected} bytes are listed, the server sends {found}")]
     Size {
@@ -109,14 +99,6 @@ pub enum Error {
         expected: Digest,
         /// What the bytes have.
         found: Digest,
-    },
-    /// A file in the cache that cannot be vouched for.
-    #[error("{}: {reason}", path.display())]
-    Cache {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        reason: String,
     },
     /// The disk.
     #[error("{what}: {source}")]

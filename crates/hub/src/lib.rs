@@ -32,4 +32,4 @@ pub use digest::{Check, Digest};
 pub use error::Error;
 pub use names::{Commit, Kind, Repository};
 pub use settings::{Settings, Token};
-pub use tree::RemoteFile;
+pub use tree::{Listing, RemoteFile};

@@ -15,7 +15,23 @@ pub struct RemoteFile {
     pub digest: Digest,
 }
 
-/// An entry as the hub lists it. `hf-hub` 1.0 has a type for it that drops `lfs.oid`, the only digest of a large file.
+/// The files of a commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Those that can be taken.
+    pub files: Vec<RemoteFile>,
+    /// Those that cannot, with the reason. They matter to nobody who does not need them.
+    pub refused: Vec<(String, String)>,
+}
+
+impl Listing {
+    pub(crate) fn add(&mut self, page: Listing) {
+        self.files.extend(page.files);
+        self.refused.extend(page.refused);
+    }
+}
+
+/// An entry as the hub lists it.
 #[derive(Deserialize)]
 struct Entry {
     #[serde(rename = "type")]
@@ -33,20 +49,23 @@ struct Large {
     size: Option<u64>,
 }
 
-/// Reads one page of a listing.
+/// Reads one page of a listing. A file that would lie elsewhere, or that nothing vouches for, is told apart.
 ///
 /// # Errors
-/// [`Error::Answer`] for what is no listing, [`Error::Path`] for a file that would lie elsewhere.
-pub(crate) fn page(repository: &Repository, body: &[u8]) -> Result<Vec<RemoteFile>, Error> {
+/// [`Error::Answer`] for what is no listing.
+pub(crate) fn page(repository: &Repository, body: &[u8]) -> Result<Listing, Error> {
     let senseless = |reason: String| Error::Answer { what: format!("the files of {repository}"), reason };
     let entries: Vec<Entry> = serde_json::from_slice(body).map_err(|error| senseless(error.to_string()))?;
-    let mut files = Vec::new();
+    let mut listing = Listing::default();
     for entry in entries {
-        names::path(&entry.path).map_err(|why| Error::Path {
-            repository: repository.to_string(),
-            path: entry.path.chars().take(200).collect(),
-            why,
-        })?;
+        let mut refuse = |why: &str| {
+            let path = entry.path.chars().take(200).collect();
+            listing.refused.push((path, why.to_owned()));
+        };
+        if let Err(why) = names::path(&entry.path) {
+            refuse(why);
+            continue;
+        }
         if entry.kind != "file" {
             continue;
         }
@@ -55,13 +74,14 @@ pub(crate) fn page(repository: &Repository, body: &[u8]) -> Result<Vec<RemoteFil
             Some(large) => (large.oid.or(large.sha256), large.size.or(entry.size)),
             None => (entry.oid, entry.size),
         };
-        let digest = oid.as_deref().and_then(Digest::parse);
-        let (Some(digest), Some(size)) = (digest, size) else {
-            return Err(senseless(format!("`{}` has no size or no digest", entry.path)));
-        };
-        files.push(RemoteFile { path: entry.path, size, digest });
+        match (oid.as_deref().and_then(Digest::parse), size) {
+            (Some(digest), Some(size)) => {
+                listing.files.push(RemoteFile { path: entry.path, size, digest });
+            }
+            _ => refuse("it is listed without a size or without a digest"),
+        }
     }
-    Ok(files)
+    Ok(listing)
 }
 
 #[cfg(test)]
@@ -69,7 +89,7 @@ mod tests {
     use super::*;
     use crate::Kind;
 
-    fn read(body: &str) -> Result<Vec<RemoteFile>, String> {
+    fn read(body: &str) -> Result<Listing, String> {
         let repository = Repository::new(Kind::Model, "a/b").unwrap();
         page(&repository, body.as_bytes()).map_err(|error| error.to_string())
     }
@@ -84,23 +104,27 @@ mod tests {
                 {{"type":"file","oid":"{git}","size":134,"path":"model.safetensors","xetHash":"x",
                   "lfs":{{"oid":"{sha256}","size":440449768,"pointerSize":134}}}}]"#
         ))
-        .unwrap();
+        .unwrap()
+        .files;
         assert_eq!(files.len(), 2);
         assert_eq!((files[0].size, files[0].digest.as_str()), (570, git));
         assert_eq!((files[1].size, &files[1].digest), (440_449_768, &Digest::Sha256(sha256)));
     }
 
     #[test]
-    fn listings_that_lie_are_refused() {
-        let entry =
-            |path: &str, oid: &str| format!(r#"[{{"type":"file","oid":"{oid}","size":1,"path":"{path}"}}]"#);
+    fn files_that_lie_are_told_apart_and_spoil_nothing() {
+        let entry = |path: &str, oid: &str| {
+            let good =
+                r#"{"type":"file","oid":"ce013625030ba8dba906f756967f9e9ca394464a","size":1,"path":"good"}"#;
+            format!(r#"[{good},{{"type":"file","oid":"{oid}","size":1,"path":"{path}"}}]"#)
+        };
         let git = "ce013625030ba8dba906f756967f9e9ca394464a";
-        read(&entry("a/b.txt", git)).unwrap();
+        assert_eq!(read(&entry("a/b.txt", git)).unwrap().files.len(), 2);
         for path in ["../../etc/passwd", "/etc/passwd", "a/../../b", "a\\\\b", "a//b"] {
-            let error = read(&entry(path, git)).unwrap_err();
-            assert!(error.starts_with("a/b lists a file ") && error.contains("refused"), "{error}");
+            let listing = read(&entry(path, git)).unwrap();
+            assert_eq!((listing.files.len(), listing.refused.len()), (1, 1), "{path}");
         }
-        assert!(read(&entry("a", "../../../x")).unwrap_err().contains("no size or no digest"));
+        assert!(read(&entry("a", "../../../x")).unwrap().refused[0].1.contains("without a digest"));
         for body in ["", "{}", "<html>", "[1]", "[{\"type\":\"file\"}]"] {
             assert!(read(body).unwrap_err().contains("makes no sense"), "{body}");
         }

@@ -44,7 +44,7 @@ fn download(
     let hub = Hub::connect(settings(&server)).unwrap();
     let repository = Repository::new(Kind::Model, "a/b").unwrap();
     let commit = hub.commit(&repository, "main").unwrap();
-    let files = hub.files(&repository, &commit).unwrap();
+    let files = hub.files(&repository, &commit).unwrap().files;
     let file = files.iter().find(|file| file.path == FILE).unwrap();
     let result = hub.download(&repository, &commit, file, to, &mut |_| {});
     let requests =
@@ -306,7 +306,8 @@ fn the_token_goes_to_the_endpoint_alone() {
         Hub::connect(Settings { token: Some(Token::new("hf_secret".into())), ..settings(&server) }).unwrap();
     let repository = Repository::new(Kind::Model, "a/b").unwrap();
     let commit = hub.commit(&repository, "main").unwrap();
-    let file = hub.files(&repository, &commit).unwrap().into_iter().find(|file| file.path == FILE).unwrap();
+    let file =
+        hub.files(&repository, &commit).unwrap().files.into_iter().find(|file| file.path == FILE).unwrap();
     let target = Target::new();
     hub.download(&repository, &commit, &file, &target.path(), &mut |_| {}).unwrap();
     target.assert_whole();
@@ -324,32 +325,93 @@ fn listings_that_lie_are_refused() {
         let hub = Hub::connect(settings(&server)).unwrap();
         let repository = Repository::new(Kind::Model, "a/b").unwrap();
         let commit = hub.commit(&repository, "main").unwrap();
-        hub.files(&repository, &commit).unwrap_err()
+        hub.files(&repository, &commit)
     };
     let traversal =
         r#"[{"type":"file","oid":"ce013625030ba8dba906f756967f9e9ca394464a","size":1,"path":"../x"}]"#;
-    assert!(matches!(lie(traversal), Error::Path { .. }));
-    assert!(matches!(lie("<html>login</html>"), Error::Answer { .. }));
+    let listing = lie(traversal).unwrap();
+    assert!(listing.files.is_empty() && listing.refused[0].0 == "../x", "{listing:?}");
+    assert!(matches!(lie("<html>login</html>"), Err(Error::Answer { .. })));
 }
 
 /// A page that points at another server would take the token with it, also where its address begins as the right one.
 #[test]
 fn the_next_page_is_of_the_same_server() {
-    for elsewhere in
-        ["http://example.org/next", "http://HOST@example.org/next", "http://HOST.example.org/next"]
-    {
-        let (content, _) = content();
-        let server = Server::start(content, move |request, _| {
+    for path in ["/tree/", "/api/models?"] {
+        let spy = Server::start(Content::default(), |_, _| Some(Reply::new(200, "[]")));
+        for elsewhere in [
+            "http://example.org/next",
+            "http://HOST@example.org/next",
+            "http://HOST.example.org/next",
+            &format!("{}/next", spy.address()),
+            &format!("{}/next", spy.address().replace("127.0.0.1", "localhost")),
+        ] {
+            let (content, _) = content();
             let link = format!("<{elsewhere}>; rel=\"next\"");
-            request.target.contains("/tree/").then(|| Reply::new(200, "[]").header("Link", link))
-        });
-        let hub = Hub::connect(settings(&server)).unwrap();
-        let repository = Repository::new(Kind::Model, "a/b").unwrap();
-        let commit = hub.commit(&repository, "main").unwrap();
-        let error = hub.files(&repository, &commit).unwrap_err();
-        assert!(matches!(&error, Error::Answer { .. }), "{error}");
-        assert!(error.to_string().contains("example.org"), "{error}");
+            let server = Server::start(content, move |request, _| {
+                request.target.contains(path).then(|| Reply::new(200, "[]").header("Link", link.clone()))
+            });
+            let token = Some(Token::new("hf_secret".into()));
+            let hub = Hub::connect(Settings { token, ..settings(&server) }).unwrap();
+            let repository = Repository::new(Kind::Model, "a/b").unwrap();
+            let commit = hub.commit(&repository, "main").unwrap();
+            let error = match path {
+                "/tree/" => hub.files(&repository, &commit).unwrap_err(),
+                _ => hub.models_of("a", "").unwrap_err(),
+            };
+            assert!(matches!(&error, Error::Answer { .. }), "{error}");
+            assert!(error.to_string().contains("/next"), "{error}");
+        }
+        assert!(spy.requests().is_empty(), "{:?}", spy.requests());
     }
+}
+
+/// A server that answers without end, in circles or byte by byte takes neither memory nor hours.
+#[test]
+fn answers_without_end_end() {
+    let ask = |fault: fn(&Request, usize) -> Option<Reply>| {
+        let (content, _) = content();
+        let server = Server::start(content, fault);
+        let hub = Hub::connect(settings(&server)).unwrap();
+        hub.models_of("a", "").unwrap_err().to_string()
+    };
+    let circle =
+        ask(|_, _| Some(Reply::new(200, "[]").header("Link", "<http://HOST/api/models?x>; rel=\"next\"")));
+    assert!(circle.contains("more than 1000 pages"), "{circle}");
+    let large = ask(|_, _| Some(Reply::new(200, vec![b' '; 33 << 20])));
+    assert!(large.contains("larger than"), "{large}");
+    let drip = ask(|_, _| {
+        Some(Reply { drip: Some(Duration::from_millis(100)), ..Reply::new(200, vec![b' '; 1_000]) })
+    });
+    assert!(drip.contains("takes more than 4 s"), "{drip}");
+    let deep = ask(|_, _| Some(Reply::new(200, vec![b'['; 100_000])));
+    assert!(deep.contains("makes no sense"), "{deep}");
+}
+
+#[test]
+fn a_download_that_hardly_advances_is_given_up() {
+    let target = Target::new();
+    let (result, requests) = download(&target.path(), |request, _| {
+        Some(Reply { drip: Some(Duration::from_millis(50)), ..serve(&bytes(), request.from, "\"x\"") })
+    });
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("bytes in 0.4 s") && error.contains("tried 3 times"), "{error}");
+    assert_eq!(requests.len(), 3);
+    // A byte for each connection is no progress either.
+    let (result, requests) = download(&target.path(), |request, _| {
+        Some(Reply { cut: Some(1), ..serve(&bytes(), request.from, "\"x\"") })
+    });
+    assert!(result.is_err());
+    assert_eq!(requests.len(), 3);
+}
+
+#[test]
+fn an_address_with_a_password_is_refused_without_showing_it() {
+    let (content, _) = content();
+    let server = Server::start(content, |_, _| None);
+    let endpoint = server.address().replace("http://", "http://me:secret@");
+    let error = Hub::connect(Settings { endpoint, ..settings(&server) }).map(|_| ()).unwrap_err().to_string();
+    assert!(error.starts_with("HF_ENDPOINT: ") && !error.contains("secret"), "{error}");
 }
 
 #[test]
@@ -373,7 +435,7 @@ fn a_listing_comes_in_pages_and_one_that_is_cut_is_asked_for_again() {
     let hub = Hub::connect(settings(&server)).unwrap();
     let repository = Repository::new(Kind::Model, "a/b").unwrap();
     let commit = hub.commit(&repository, "main").unwrap();
-    let files = hub.files(&repository, &commit).unwrap();
+    let files = hub.files(&repository, &commit).unwrap().files;
     assert_eq!(files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["config.json", FILE]);
     let pages = server.requests().iter().filter(|request| request.target.contains("/tree/")).count();
     assert_eq!(pages, 3, "the first page twice");
@@ -398,7 +460,7 @@ fn an_empty_file() {
     let hub = Hub::connect(settings(&server)).unwrap();
     let repository = Repository::new(Kind::Dataset, "a/b").unwrap();
     let commit = hub.commit(&repository, "main").unwrap();
-    let files: Vec<RemoteFile> = hub.files(&repository, &commit).unwrap();
+    let files: Vec<RemoteFile> = hub.files(&repository, &commit).unwrap().files;
     let target = Target::new();
     hub.download(&repository, &commit, &files[0], &target.path(), &mut |_| {}).unwrap();
     assert_eq!(target.len(), 0);

@@ -11,7 +11,7 @@ use crate::{Error, Head, bert, mlp, t5};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Config {
-    /// `model_type` "bert", "roberta" or "distilbert".
+    /// `model_type` "bert", "roberta" (or "xlm-roberta", "camembert", which are the same) or "distilbert".
     Bert(bert::Config),
     /// `model_type` "gpt2", "gpt_neox", "llama" or "olmo2".
     Decoder(decoder::Config),
@@ -35,7 +35,9 @@ impl Config {
         let stated: Stated = parse(text)?;
         let decoder = |variant| Ok(Self::Decoder(decoder::Config::from_json(variant, text)?));
         match stated.model_type.as_deref() {
-            Some("bert" | "roberta" | "distilbert") => Ok(Self::Bert(bert::Config::from_json(text)?)),
+            Some("bert" | "roberta" | "xlm-roberta" | "camembert" | "distilbert") => {
+                Ok(Self::Bert(bert::Config::from_json(text)?))
+            }
             Some("gpt2") => decoder(Variant::Gpt2),
             Some("gpt_neox") => decoder(Variant::GptNeoX),
             Some("llama") => decoder(Variant::Llama),
@@ -45,7 +47,7 @@ impl Config {
             other => Err(Error::Unsupported {
                 field: "model_type",
                 found: other.map_or("missing".into(), |name| format!("`{name}`")),
-                supported: "`bert`, `roberta`, `distilbert`, `gpt2`, `gpt_neox`, `llama`, `olmo2`, `t5` and `samebasin-mlp`",
+                supported: "`bert`, `roberta`, `xlm-roberta`, `camembert`, `distilbert`, `gpt2`, `gpt_neox`, `llama`, `olmo2`, `t5` and `samebasin-mlp`",
             }),
         }
     }

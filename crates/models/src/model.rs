@@ -147,6 +147,14 @@ impl Model {
         start::head_and_missing(self, checkpoint)
     }
 
+    /// Checks that a checkpoint with these tensors holds the whole body, whatever heads it has.
+    ///
+    /// # Errors
+    /// [`weights::Error`] for each tensor that is missing or has another shape.
+    pub fn check_body(&self, published: &Layout) -> Result<(), Vec<weights::Error>> {
+        start::check_body(self, published)
+    }
+
     /// Fresh weights. Each tensor has a stream of its own, so that the body does not depend on the head.
     #[must_use]
     pub fn init(&self, seed: u64) -> Weights {

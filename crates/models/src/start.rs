@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use random::Stream;
-use weights::{Entry, Weights};
+use weights::{Entry, Layout, Weights};
 
 use crate::family::HeadNames;
 use crate::{Config, Error, Model, t5};
@@ -121,6 +121,20 @@ pub(crate) fn adopt(model: &Model, published: &Weights) -> Result<Weights, Error
         Some(name) => Err(weights::Error::Unexpected { name: name.clone() }.into()),
         None => Ok(weights),
     }
+}
+
+pub(crate) fn check_body(model: &Model, published: &Layout) -> Result<(), Vec<weights::Error>> {
+    // Its zeros are never touched, and so take no memory.
+    let weights = Weights::zeros(Arc::new(published.clone()));
+    let source = Source::new(model, &weights);
+    let is_needed = |entry: &&Entry| match part(model, &entry.name) {
+        Part::Body => true,
+        Part::Pooler => source.get(entry).is_some(),
+        Part::Language | Part::Classifier => false,
+    };
+    let entries = model.layout().entries().iter().filter(is_needed);
+    let wrong: Vec<weights::Error> = entries.filter_map(|entry| source.find(entry).err()).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
 pub(crate) fn head_and_missing(model: &Model, checkpoint: &Weights) -> Vec<bool> {

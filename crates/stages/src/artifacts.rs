@@ -6,12 +6,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
-use store::{Manifest, Mode, Store, Sweep};
+use store::{Collection, Mode, Repair, Store, Sweep};
 
 use crate::export::export;
-use crate::stage::{Failure, Source};
+use crate::stage::{Failure, Source, ranges, visible, visible_json};
+use text::{bare_table, show, size};
+
+mod list;
+mod text;
 
 /// Look into the artifact store
 #[derive(Parser)]
@@ -42,8 +45,14 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Deed {
-    /// List refs, and results that have none
-    List,
+    /// List results by name, with what they measured
+    List {
+        /// The beginning of refs, or of keys
+        prefix: Option<String>,
+        /// List results without a name as well, among them the parts of others
+        #[arg(long)]
+        all: bool,
+    },
     /// Show a result: its recipe, outputs, facts and provenance
     Show {
         /// Ref, key, or the beginning of a key
@@ -61,20 +70,38 @@ enum Deed {
         /// Ref, key, or the beginning of a key
         name: String,
     },
+    /// Take names away; what has no other goes with the next `gc`
+    Rm {
+        /// Refs
+        #[arg(required = true, value_name = "REF")]
+        names: Vec<String>,
+    },
+    /// Give a result another name
+    Mv {
+        /// Ref
+        #[arg(value_name = "REF")]
+        old: String,
+        /// A ref that does not exist
+        #[arg(value_name = "NEW")]
+        new: String,
+    },
     /// Hash every object again and check every manifest and ref
     Verify {
-        /// Remove corrupt objects, so that the stages that made them run again
+        /// Remove what is damaged, with the refs to it, so that the stages that made it run again
         #[arg(long)]
         repair: bool,
     },
-    /// Free what no ref leads to
+    /// Free what no ref leads to, and no run needs
     Gc {
         /// Say what would go; delete nothing
         #[arg(long)]
         dry_run: bool,
-        /// Spare what was written or found within this many minutes
-        #[arg(long, default_value_t = 60)]
+        /// Spare results without a name that were made or found within this many minutes
+        #[arg(long, default_value_t = 60, value_name = "MINUTES", value_parser = ranges::steps(0..=5_256_000))]
         grace: u64,
+        /// Remove the states of killed runs, too, which would go on from them
+        #[arg(long)]
+        unfinished: bool,
     },
     /// Say how much space each stage takes
     Du,
@@ -105,7 +132,7 @@ pub fn main() -> ExitCode {
 fn run(command: &CommandLine) -> Result<(), Failure> {
     let store = Store::open_existing(&command.store)?;
     match &command.deed {
-        Deed::List => list(&store, command),
+        Deed::List { prefix, all } => list::list(&store, command, prefix.as_deref(), *all),
         Deed::Show { name } => {
             let manifest = store.resolve(name)?;
             command.print(&manifest, || Ok(show(&manifest)))
@@ -124,23 +151,17 @@ fn run(command: &CommandLine) -> Result<(), Failure> {
             command.print(&lineage, || Ok(format!("{lineage}\n")))
         }
         Deed::Verify { repair } => verify(&store, command, *repair),
-        Deed::Gc { dry_run, grace } => {
+        Deed::Rm { names } => {
+            // All or none.
+            names.iter().try_for_each(|name| store.has_ref(name))?;
+            names.iter().try_for_each(|name| Ok(store.remove_ref(name)?))
+        }
+        Deed::Mv { old, new } => Ok(store.rename_ref(old, new)?),
+        Deed::Gc { dry_run, grace, unfinished } => {
             let mode = if *dry_run { Mode::Look } else { Mode::Delete };
-            let sweep = Sweep { mode, grace: Duration::from_secs(60 * grace), ..Sweep::default() };
+            let sweep = Sweep { mode, grace: Duration::from_secs(60 * grace), unfinished: *unfinished };
             let collection = store.gc(&sweep)?;
-            command.print(&collection, || {
-                let freed = collection.freed.iter().map(|freed| format!("{freed}\n"));
-                let verb = if *dry_run { "would free" } else { "freed" };
-                Ok(freed
-                    .chain([format!(
-                        "{verb} {}, kept {} manifests and {} objects ({})\n",
-                        size(collection.freed_bytes),
-                        collection.kept_manifests,
-                        collection.kept_objects,
-                        size(collection.kept_bytes)
-                    )])
-                    .collect())
-            })
+            command.print(&collection, || Ok(collected(&collection)))
         }
         Deed::Du => {
             let usage = store.usage()?;
@@ -170,106 +191,11 @@ impl CommandLine {
     ) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();
         let text = match self.json {
-            true => format!("{:#}\n", crate::stage::json(value)?),
-            false => text()?,
+            true => visible_json(&format!("{:#}\n", crate::stage::json(value)?)),
+            false => visible(&text()?).into_owned(),
         };
         out.write_all(text.as_bytes()).map_err(Failure::printing)
     }
-}
-
-/// A row of `list`.
-#[derive(Serialize)]
-struct Listed {
-    name: Option<String>,
-    stage: String,
-    key: String,
-    bytes: u64,
-    seconds: f64,
-}
-
-fn list(store: &Store, command: &CommandLine) -> Result<(), Failure> {
-    let row = |name: Option<String>, manifest: &Manifest| Listed {
-        name,
-        stage: manifest.stage.clone(),
-        key: manifest.key.to_string(),
-        bytes: manifest.outputs.values().map(|output| output.bytes).sum(),
-        seconds: manifest.provenance.seconds,
-    };
-    let mut rows = Vec::new();
-    let mut named = std::collections::BTreeSet::new();
-    for name in store.list_refs()? {
-        let manifest = store.get_ref(&name)?;
-        named.insert(manifest.key);
-        rows.push(row(Some(name), &manifest));
-    }
-    for key in store.list()?.into_values().flatten().filter(|key| !named.contains(key)) {
-        if let Some(manifest) = store.manifest(&key)? {
-            rows.push(row(None, &manifest));
-        }
-    }
-    command.print(&rows, || {
-        let mut table = bare_table(&["ref", "stage", "key", "size", "seconds"]);
-        for row in &rows {
-            let name = row.name.as_deref().unwrap_or("-");
-            table.add_row([
-                name,
-                &row.stage,
-                &row.key[..12],
-                &size(row.bytes),
-                &format!("{:.1}", row.seconds),
-            ]);
-        }
-        Ok(format!("{table}\n"))
-    })
-}
-
-fn show(manifest: &Manifest) -> String {
-    let mut text = format!("{} {} (version {})\n", manifest.stage, manifest.key, manifest.version);
-    let mut section = |title: &str, rows: Vec<[String; 2]>| {
-        if !rows.is_empty() {
-            let mut table = Table::new();
-            table.load_preset(NOTHING).add_rows(rows);
-            text.push_str(&format!("\n{title}\n{table}\n"));
-        }
-    };
-    let plain = |name: &String, value: &serde_json::Value| [name.clone(), value.to_string()];
-    section("parameters", manifest.parameters.iter().map(|(name, value)| plain(name, value)).collect());
-    let inputs = manifest.inputs.iter().flat_map(|(role, inputs)| {
-        inputs
-            .iter()
-            .map(move |input| [role.clone(), format!("{} of {}", input.object.short(), input.from.short())])
-    });
-    section("inputs", inputs.collect());
-    let outputs = manifest.outputs.iter();
-    section(
-        "outputs",
-        outputs
-            .map(|(role, output)| {
-                [
-                    role.clone(),
-                    format!("{} {} {}", output.object.short(), output.media.extension(), size(output.bytes)),
-                ]
-            })
-            .collect(),
-    );
-    section("facts", manifest.facts.iter().map(|(name, value)| plain(name, value)).collect());
-    let made = &manifest.provenance;
-    section(
-        "made",
-        vec![
-            [
-                "on".into(),
-                format!(
-                    "{} ({}, {}, {} threads)",
-                    made.host, made.target, made.instruction_set, made.threads
-                ),
-            ],
-            ["by".into(), format!("samebasin {}", made.samebasin)],
-            ["ended".into(), made.finished.clone().unwrap_or_default()],
-            ["took".into(), format!("{:.1} s, {} of memory", made.seconds, size(made.peak_memory_bytes))],
-        ],
-    );
-    text
 }
 
 fn verify(store: &Store, command: &CommandLine, repair: bool) -> Result<(), Failure> {
@@ -282,7 +208,7 @@ fn verify(store: &Store, command: &CommandLine, repair: bool) -> Result<(), Fail
             size(found.object_bytes),
             found.manifests,
             found.refs,
-            if found.is_sound() { "all as they should be" } else { "DAMAGED" }
+            if found.is_sound() { "no problems" } else { "DAMAGED" }
         ));
         Ok(text)
     })?;
@@ -290,33 +216,43 @@ fn verify(store: &Store, command: &CommandLine, repair: bool) -> Result<(), Fail
         return Ok(());
     }
     let advice = match repair {
-        true => format!(
-            "{} corrupt objects are removed; run the stages that made them again",
-            store.repair(&found)?.len()
-        ),
-        false => "`samebasin store verify --repair` removes corrupt objects, so that their stages run again"
+        true => repaired(&store.repair(&found)?),
+        false => "`samebasin store verify --repair` removes what is damaged, with the refs to it, so that the stages that \
+                  made it run again"
             .to_owned(),
     };
-    Err(Failure::Input(format!(
-        "{} things in the store are not as they should be; {advice}",
-        found.problems.len()
-    )))
+    let n = found.problems.len();
+    Err(Failure::Input(format!("{n} problem{} found in the store; {advice}", if n == 1 { "" } else { "s" })))
 }
 
-fn bare_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(header.to_vec());
-    table
-}
-
-/// Bytes for people, in powers of 1024.
-fn size(bytes: u64) -> String {
-    let mut amount = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if amount < 1024.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{amount:.1} {unit}") };
-        }
-        amount /= 1024.0;
+/// What a repair did.
+fn repaired(repair: &Repair) -> String {
+    if repair.is_empty() {
+        return "none of them can be repaired by taking something away".to_owned();
     }
-    format!("{amount:.1} TiB")
+    let restored = repair.restored.iter().map(|name| format!("written anew from a ref: {name}"));
+    let manifests = repair.manifests.iter().map(|file| format!("removed: {file}"));
+    let objects = repair.objects.iter().map(|object| format!("removed: object {object}"));
+    let refs = repair.refs.iter().map(|name| format!("removed: ref {name}, run its stage again"));
+    let done: Vec<String> = restored.chain(manifests).chain(objects).chain(refs).collect();
+    format!("repaired:\n  {}", done.join("\n  "))
+}
+
+/// What a collection freed and kept.
+fn collected(collection: &Collection) -> String {
+    let mut lines: Vec<String> = collection.freed.iter().map(ToString::to_string).collect();
+    lines.extend(collection.running.iter().map(|run| format!("kept for {run}, which is running")));
+    let unfinished = collection.unfinished.iter();
+    lines.extend(
+        unfinished.map(|run| format!("kept for {run}, which can go on from its state (--unfinished)")),
+    );
+    lines.push(format!(
+        "{} {}, kept {} manifests and {} objects ({})",
+        if collection.mode == Mode::Look { "would free" } else { "freed" },
+        size(collection.freed_bytes),
+        collection.kept_manifests,
+        collection.kept_objects,
+        size(collection.kept_bytes)
+    ));
+    lines.join("\n") + "\n"
 }

@@ -208,12 +208,44 @@ pub(crate) fn utf8(name: &str, bytes: Vec<u8>) -> Result<String, Failure> {
 /// # Errors
 /// [`Failure::Input`] naming it if it cannot be read.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    check_pointer(path)?;
     std::fs::read(path).map_err(|error| Failure::Input(format!("cannot read {}: {error}", path.display())))
+}
+
+/// What Git LFS leaves in the place of a large file where it is not installed begins with this.
+const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// Checks that a file is not a pointer to the file that it stands for.
+///
+/// # Errors
+/// [`Failure::Input`] naming it if it is one, or cannot be read.
+pub(crate) fn check_pointer(path: &Path) -> Result<(), Failure> {
+    let cannot = |error| Failure::Input(format!("cannot read {}: {error}", path.display()));
+    let mut start = Vec::new();
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    file.take(POINTER.len() as u64).read_to_end(&mut start).map_err(cannot)?;
+    match start == POINTER {
+        true => Err(Failure::Input(format!(
+            "{} is a pointer of Git LFS and not the file itself: install Git LFS and run `git lfs pull`",
+            path.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pointer_is_not_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train.csv");
+        std::fs::write(&path, "version https://git-lfs.github.com/spec/v1\noid sha256:5\nsize 5\n").unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("git lfs pull"));
+        std::fs::write(&path, "version,").unwrap();
+        assert_eq!(read(&path).unwrap(), b"version,");
+    }
 
     #[test]
     fn what_is_packed_is_unpacked() {

@@ -89,6 +89,11 @@ fn pages(folder: Option<OsString>) -> Result<(), Failure> {
     write().map_err(|source| Failure::Io { what: format!("cannot write {}", folder.display()), source })
 }
 
+/// Is this the stage of a program, and not of a part of a result?
+pub(crate) fn is_stage(name: &str) -> bool {
+    is_program(OsStr::new(name))
+}
+
 fn is_program(name: &OsStr) -> bool {
     PROGRAMS.iter().any(|(program, _)| *program == name)
 }

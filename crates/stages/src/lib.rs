@@ -41,6 +41,7 @@ mod running_text;
 
 mod adapter;
 mod checkpoint;
+mod delivery;
 mod export;
 mod group;
 mod image_facts;

@@ -116,6 +116,11 @@ pub(crate) fn scratches(store: &Store) -> Result<Catalog<(String, StageKey)>, Er
                 }
             }
         }
+        // A state is given such a name before it is removed.
+        if folder.is_folder && folder.name.starts_with(TEMPORARY) {
+            catalog.temporaries.push(folder.found);
+            continue;
+        }
         let is_folder = folder.is_folder;
         catalog.file(folder, |name| stage_and_key(name).filter(|_| is_folder));
     }
@@ -180,7 +185,7 @@ mod tests {
         let manifest = sample::commit(&store, "path-point", 1, &[]);
         store.set_ref("a/b", &manifest).unwrap();
         store.scratch("path-point", &manifest.key).unwrap().write("state", b"1234").unwrap();
-        let _lock = store.lock("path-point", &manifest.key, &mut |_| {}).unwrap();
+        let _lock = store.lock("path-point", &manifest.key, &[], &mut |_| {}).unwrap();
         for path in ["objects/README", "manifests/x", "manifests/path-point/y.json", "refs/a/z", "scratch/w"]
         {
             fs::write(store.root().join(path), b"stray").unwrap();

@@ -94,19 +94,12 @@ impl Store {
     /// [`find`](Store::find) without a trace.
     pub(crate) fn look(&self, stage: &str, key: &StageKey) -> Result<Lookup, Error> {
         names::stage(stage)?;
-        let path = self.manifest_path(stage, key);
-        let Some(json) = files::read_if_exists(&path)? else {
-            return Ok(Lookup::Missing);
-        };
-        let manifest = match Manifest::from_json(&json, &path) {
-            Ok(manifest) => manifest,
+        let manifest = match self.read_manifest(stage, key) {
+            Ok(Some(manifest)) => manifest,
+            Ok(None) => return Ok(Lookup::Missing),
             Err(Error::InvalidManifest { why, .. }) => return Ok(Lookup::Broken(Damage::Manifest { why })),
             Err(error) => return Err(error),
         };
-        if (manifest.stage.as_str(), &manifest.key) != (stage, key) {
-            let why = format!("it is that of {} {}", manifest.stage, manifest.key);
-            return Ok(Lookup::Broken(Damage::Manifest { why }));
-        }
         Ok(match self.damage(&manifest)? {
             Some(damage) => Lookup::Broken(damage),
             None => Lookup::Hit(manifest),
@@ -159,12 +152,23 @@ impl Store {
     /// When it cannot be read as a manifest.
     pub fn manifest(&self, key: &StageKey) -> Result<Option<Manifest>, Error> {
         for stage in catalog::stages(self)? {
-            let path = self.manifest_path(&stage, key);
-            if let Some(json) = files::read_if_exists(&path)? {
-                return Manifest::from_json(&json, &path).map(Some);
+            if let Some(manifest) = self.read_manifest(&stage, key)? {
+                return Ok(Some(manifest));
             }
         }
         Ok(None)
+    }
+
+    /// The manifest in the file of a key, which must be that key's.
+    pub(crate) fn read_manifest(&self, stage: &str, key: &StageKey) -> Result<Option<Manifest>, Error> {
+        let path = self.manifest_path(stage, key);
+        let Some(json) = files::read_if_exists(&path)? else { return Ok(None) };
+        let manifest = Manifest::from_json(&json, &path)?;
+        if (manifest.stage.as_str(), &manifest.key) != (stage, key) {
+            let why = format!("it is that of {} {}", manifest.stage, manifest.key);
+            return Err(Error::InvalidManifest { path, why });
+        }
+        Ok(Some(manifest))
     }
 
     /// The keys that are committed, by stage.

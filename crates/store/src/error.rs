@@ -133,6 +133,12 @@ pub enum Error {
         /// Names that look like it.
         near: Vec<String>,
     },
+    /// A ref of this name exists, and was not to be replaced.
+    #[error("there is a ref {name:?}: remove it first with `samebasin store rm`")]
+    Taken {
+        /// The name.
+        name: String,
+    },
     /// A key prefix that several keys share.
     #[error("{prefix:?} is the beginning of several keys: {}", list(matches))]
     Ambiguous {
@@ -140,6 +146,14 @@ pub enum Error {
         prefix: String,
         /// `<stage> <key>` of each.
         matches: Vec<String>,
+    },
+    /// Something that may lead to results, and cannot be followed: what is needed cannot be known.
+    #[error("nothing was deleted, since it is not known what {what} needs: {why}")]
+    Unfollowable {
+        /// A ref, a run or a file.
+        what: String,
+        /// What stops there, and what can be done.
+        why: String,
     },
     /// The disk or the quota is full. Nothing partial was left behind.
     #[error("no space left to write {}: free some, for instance with `samebasin store gc`", path.display())]

@@ -1,4 +1,5 @@
-//! Garbage collection: what no ref leads to goes, after a time of grace.
+//! Garbage collection: what nothing leads to goes. What is needed is known by name, from refs and from the journals of
+//! runs; the age of a file can spare it, and never condemns it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,25 +9,33 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::catalog::{self, Catalog, Found};
-use crate::{Error, Input, Lookup, Manifest, ObjectId, StageKey, Store, files, lock, scratch};
+use crate::files::{self, TEMPORARY};
+use crate::roots::{self, Mark, Named, Run};
+use crate::{Error, Lookup, Manifest, StageKey, Store};
 
 /// What [`Store::gc`] shall do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sweep {
     /// Look or delete.
     pub mode: Mode,
-    /// What was written or found within this time is spared, for what publishes it may still be running. Counted
-    /// back from now or from the beginning of the oldest run that holds a lock, whichever is earlier.
+    /// Results without a name that were made or found within this time are spared: somebody may be about to name them.
     pub grace: Duration,
-    /// The state of an unfinished run is spared this long after it was last written.
-    pub scratch_grace: Duration,
+    /// Remove the states that killed runs would go on from, too.
+    pub unfinished: bool,
 }
 
 impl Default for Sweep {
-    /// Look, an hour, 30 days.
+    /// Look, an hour, keep states.
     fn default() -> Sweep {
-        let scratch_grace = Duration::from_secs(30 * 24 * 3600);
-        Sweep { mode: Mode::Look, grace: Duration::from_secs(3600), scratch_grace }
+        Sweep { mode: Mode::Look, grace: Duration::from_secs(3600), unfinished: false }
+    }
+}
+
+impl Sweep {
+    /// Is this spared for its age? So is what seems to come from the future: some clock was set.
+    fn spares(&self, found: &Found) -> bool {
+        let age = SystemTime::now().duration_since(found.modified);
+        !self.grace.is_zero() && age.map_or(true, |age| age < self.grace)
     }
 }
 
@@ -57,6 +66,8 @@ pub struct Collection {
     pub kept_bytes: u64,
     /// Keys whose lock is held, as `<stage> <key>`: they are being computed.
     pub running: Vec<String>,
+    /// Keys of killed runs that can go on from a state, as `<stage> <key>`: it is kept, with what they need.
+    pub unfinished: Vec<String>,
 }
 
 /// One thing that goes.
@@ -84,93 +95,54 @@ pub enum Kind {
     Manifest,
     /// An object that no manifest names.
     Object,
-    /// State of a run that has committed, or that was given up long ago.
+    /// State of a run that has committed, or that is given up.
     Scratch,
     /// Left by a write that was killed.
     Temporary,
 }
 
 impl Store {
-    /// Frees what no ref leads to. What stays: every manifest that a ref names or that is upstream of one, with all its
-    /// objects; the same for what is younger than the time of grace, and for keys whose lock is held. The state of a
-    /// run goes when its key is committed. Until then, objects that no manifest names stay if they may be that run's:
-    /// if they are younger than its state's beginning, less the time of grace.
+    /// Frees what nothing leads to. What stays: every manifest that a ref names or that is upstream of one, with all its
+    /// objects; the same for what a run under way reads, has found and has stored, and for what a killed run has, as long
+    /// as its state is there; and, as a courtesy, results that were made or found a moment ago. The state of a run goes
+    /// when its key is committed.
     ///
-    /// A store with a ref or a manifest that cannot be read is left alone, for nobody knows what it leads to.
+    /// Where something cannot be followed (a link among the refs, a ref or a manifest that cannot be read, one that is not
+    /// there), nothing is deleted, for nobody knows what it leads to. What is downstream goes first, so that a sweep that
+    /// is killed leaves a sound store.
     ///
     /// # Errors
-    /// When a ref or a manifest cannot be read, or something cannot be removed. To run it again is safe.
+    /// [`Error::Unfollowable`] and the like naming what cannot be followed; when something cannot be removed. To run it
+    /// again is safe.
     pub fn gc(&self, sweep: &Sweep) -> Result<Collection, Error> {
         let delete = sweep.mode == Mode::Delete;
         let _lock = if delete { Some(self.sweep_alone()?) } else { self.hold_off_sweeps().ok() };
-
-        let mut running = BTreeMap::new();
-        for ((stage, key), found) in catalog::locks(self)? {
-            if lock::is_held(&found.path, delete)? {
-                running.insert((stage, key), found.modified);
-            }
-        }
-        let now = SystemTime::now();
-        let oldest_run = running.values().copied().min().unwrap_or(now).min(now);
-        let young = oldest_run.checked_sub(sweep.grace).unwrap_or(SystemTime::UNIX_EPOCH);
-
+        let runs = Runs::look(self, sweep)?;
         let catalog = catalog::manifests(self)?;
-        let manifests = read_all(&catalog)?;
-        let mut mark = Mark { manifests: &manifests, keys: BTreeSet::new(), objects: BTreeSet::new() };
+        let manifests = roots::manifests(self, &catalog)?;
         let refs = catalog::refs(self)?;
-        for name in refs.found.keys() {
-            let copy = self.get_ref(name)?;
-            mark.manifest(&copy); // the copy may name other bytes than the manifest does now
-            mark.key(copy.key);
+        let mut mark = Mark::new(&manifests);
+        mark.refs(self, &refs)?;
+        runs.mark(&mut mark)?;
+        for ((_, key), _) in catalog.found.iter().filter(|(_, found)| sweep.spares(found)) {
+            mark.spare(*key);
         }
-        for ((stage, key), found) in &catalog.found {
-            if found.modified >= young || running.contains_key(&(stage.clone(), *key)) {
-                mark.key(*key);
-            }
-        }
-
-        let scratches = catalog::scratches(self)?;
-        let given_up = now.checked_sub(sweep.scratch_grace).unwrap_or(SystemTime::UNIX_EPOCH);
-        let mut unfinished = oldest_run;
-        let mut done_with = Vec::new();
-        for ((stage, key), found) in &scratches.found {
-            let committed = mark.keys.contains(key) && matches!(self.look(stage, key)?, Lookup::Hit(_));
-            if !running.contains_key(&(stage.clone(), *key)) && (committed || found.modified < given_up) {
-                done_with.push(found);
-            } else {
-                unfinished = unfinished.min(scratch::since(found));
-            }
-        }
-        let unnamed_young = unfinished.checked_sub(sweep.grace).unwrap_or(SystemTime::UNIX_EPOCH);
-        let named: BTreeSet<ObjectId> = manifests
-            .values()
-            .flat_map(|manifest| manifest.outputs.values())
-            .map(|output| output.object)
-            .collect();
 
         let mut broom = Broom { store: self, delete, freed: Vec::new() };
-        for ((_, key), found) in &catalog.found {
-            if !mark.keys.contains(key) {
-                broom.take(Kind::Manifest, found)?; // before its objects, so that it never names what is gone
-            }
-        }
+        runs.sweep(&mut broom)?;
+        broom.manifests(&catalog, &manifests, &mark)?;
         let objects = catalog::objects(self)?;
         let (mut kept_objects, mut kept_bytes) = (0, 0);
         for (object, found) in &objects.found {
-            let young = if named.contains(object) { young } else { unnamed_young };
-            if mark.objects.contains(object) || found.modified >= young {
+            if mark.objects.contains(object) || sweep.spares(found) {
                 kept_objects += 1;
                 kept_bytes += found.bytes;
             } else {
                 broom.take(Kind::Object, found)?;
             }
         }
-        for found in done_with {
-            broom.take(Kind::Scratch, found)?;
-        }
-        let left = [catalog.temporaries, objects.temporaries, refs.temporaries, scratches.temporaries];
-        for found in left.iter().flatten().filter(|found| found.modified < young) {
-            broom.take(Kind::Temporary, found)?;
+        for found in [catalog.temporaries, objects.temporaries, refs.temporaries].iter().flatten() {
+            broom.take(Kind::Temporary, found)?; // whoever writes there holds sweeps off
         }
 
         let mut freed = broom.freed;
@@ -182,45 +154,66 @@ impl Store {
             kept_manifests: mark.keys.len() as u64,
             kept_objects,
             kept_bytes,
-            running: running.keys().map(|(stage, key)| format!("{stage} {key}")).collect(),
+            running: runs.listed(|named| runs.is_running(named)),
+            unfinished: runs.listed(|named| runs.goes_on(named) && !runs.is_running(named)),
         })
     }
 }
 
-fn read_all(catalog: &Catalog<(String, StageKey)>) -> Result<BTreeMap<StageKey, Manifest>, Error> {
-    let mut manifests = BTreeMap::new();
-    for ((_, key), found) in &catalog.found {
-        let json = fs::read(&found.path).map_err(Error::reading(&found.path))?;
-        manifests.insert(*key, Manifest::from_json(&json, &found.path)?);
-    }
-    Ok(manifests)
+/// The runs that have left a lock file or a state.
+struct Runs {
+    locks: BTreeMap<Named, Run>,
+    states: Catalog<Named>,
+    /// Those whose state goes.
+    over: BTreeSet<Named>,
 }
 
-/// What stays.
-struct Mark<'a> {
-    manifests: &'a BTreeMap<StageKey, Manifest>,
-    keys: BTreeSet<StageKey>,
-    objects: BTreeSet<ObjectId>,
-}
-
-impl Mark<'_> {
-    /// Marks a key, all that it names, its parts, and all that is upstream of it.
-    fn key(&mut self, key: StageKey) {
-        let mut keys = vec![key];
-        while let Some(key) = keys.pop() {
-            let Some(manifest) = self.manifests.get(&key) else { continue };
-            if self.keys.insert(key) {
-                keys.extend(self.manifest(manifest));
+impl Runs {
+    fn look(store: &Store, sweep: &Sweep) -> Result<Runs, Error> {
+        let (locks, states) = (roots::runs(store)?, catalog::scratches(store)?);
+        let mut runs = Runs { locks, states, over: BTreeSet::new() };
+        let mut over = BTreeSet::new();
+        for named in runs.states.found.keys().filter(|named| !runs.is_running(named)) {
+            if sweep.unfinished || matches!(store.look(&named.0, &named.1)?, Lookup::Hit(_)) {
+                over.insert(named.clone());
             }
         }
+        runs.over = over;
+        Ok(runs)
     }
 
-    /// Marks the objects that a manifest names, and returns the keys that it was made from.
-    fn manifest(&mut self, manifest: &Manifest) -> Vec<StageKey> {
-        self.objects.extend(manifest.outputs.values().map(|output| output.object));
-        let origins: Vec<Input> = manifest.origins().map(|(_, _, input)| input).collect();
-        self.objects.extend(origins.iter().map(|input| input.object));
-        origins.into_iter().map(|input| input.from).collect()
+    fn is_running(&self, named: &Named) -> bool {
+        self.locks.get(named).is_some_and(|run| run.is_running)
+    }
+
+    /// Is it running, or can it be taken up again?
+    fn goes_on(&self, named: &Named) -> bool {
+        self.is_running(named) || (self.states.found.contains_key(named) && !self.over.contains(named))
+    }
+
+    fn mark(&self, mark: &mut Mark<'_>) -> Result<(), Error> {
+        let mut going_on = self.locks.iter().filter(|(named, _)| self.goes_on(named));
+        going_on.try_for_each(|(named, run)| mark.run(named, &run.journal))
+    }
+
+    /// Removes the states of runs that are over, and the locks that killed runs have left.
+    fn sweep(&self, broom: &mut Broom<'_>) -> Result<(), Error> {
+        for (_, run) in self.locks.iter().filter(|(named, _)| broom.delete && !self.goes_on(named)) {
+            files::remove(&run.lock)?;
+        }
+        let of_running = |found: &&Found| {
+            let mut owners = self.states.found.iter().filter(|(named, _)| self.is_running(named));
+            owners.any(|(_, state)| found.path.parent() == Some(&state.path))
+        };
+        for found in self.states.temporaries.iter().filter(|found| !of_running(found)) {
+            broom.take(Kind::Temporary, found)?;
+        }
+        self.over.iter().try_for_each(|named| broom.take_state(&self.states.found[named]))
+    }
+
+    fn listed(&self, which: impl Fn(&Named) -> bool) -> Vec<String> {
+        let all: BTreeSet<&Named> = self.locks.keys().chain(self.states.found.keys()).collect();
+        all.into_iter().filter(|named| which(named)).map(|(stage, key)| format!("{stage} {key}")).collect()
     }
 }
 
@@ -232,16 +225,48 @@ struct Broom<'a> {
 }
 
 impl Broom<'_> {
+    /// Takes the manifests that are not marked: before their objects, and each after all that was made from it, so that
+    /// at no time one names what is gone.
+    fn manifests(
+        &mut self,
+        catalog: &Catalog<Named>,
+        manifests: &BTreeMap<StageKey, Manifest>,
+        mark: &Mark<'_>,
+    ) -> Result<(), Error> {
+        let files: BTreeMap<StageKey, &Found> =
+            catalog.found.iter().map(|((_, key), found)| (*key, found)).collect();
+        let doomed = manifests.keys().copied().filter(|key| !mark.keys.contains(key)).collect();
+        let order = roots::downstream_first(&doomed, manifests);
+        order.into_iter().try_for_each(|key| self.take(Kind::Manifest, files[&key]))
+    }
+
     fn take(&mut self, kind: Kind, found: &Found) -> Result<(), Error> {
         let path = found.path.as_path();
-        if self.delete && kind == Kind::Scratch {
+        if self.delete && path.is_dir() {
             fs::remove_dir_all(path).map_err(Error::writing(path))?;
         } else if self.delete {
             files::remove(path)?;
         }
-        let name = path.strip_prefix(self.store.root()).unwrap_or(path).display().to_string();
-        self.freed.push(Freed { kind, name, bytes: found.bytes });
+        self.note(kind, found);
         Ok(())
+    }
+
+    /// Takes a run's state. It loses its name first: half a state is none.
+    fn take_state(&mut self, found: &Found) -> Result<(), Error> {
+        let path = found.path.as_path();
+        if self.delete {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let nameless = path.with_file_name(format!("{TEMPORARY}{name}"));
+            fs::rename(path, &nameless).map_err(Error::writing(path))?;
+            fs::remove_dir_all(&nameless).map_err(Error::writing(&nameless))?;
+        }
+        self.note(Kind::Scratch, found);
+        Ok(())
+    }
+
+    fn note(&mut self, kind: Kind, found: &Found) {
+        let path = found.path.strip_prefix(self.store.root()).unwrap_or(&found.path);
+        self.freed.push(Freed { kind, name: path.display().to_string(), bytes: found.bytes });
     }
 }
 

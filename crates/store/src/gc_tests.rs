@@ -1,12 +1,15 @@
 //! What goes and what stays.
 
+use std::io::Write;
 use std::path::Path;
 
 use super::*;
 use crate::{Input, sample};
 
-const DELETE: Sweep =
-    Sweep { mode: Mode::Delete, grace: Duration::from_secs(3600), scratch_grace: Duration::from_secs(7200) };
+const DELETE: Sweep = Sweep { mode: Mode::Delete, grace: Duration::from_secs(3600), unfinished: false };
+
+/// As [`DELETE`], without mercy.
+const AT_ONCE: Sweep = Sweep { grace: Duration::ZERO, ..DELETE };
 
 /// Makes every file below a folder this old.
 fn age(folder: &Path, seconds: u64) {
@@ -78,9 +81,7 @@ fn the_young_are_spared_with_all_that_they_came_from() {
     for manifest in other.iter().chain([&young]) {
         assert!(matches!(store.find(&manifest.stage, &manifest.key).unwrap(), Lookup::Hit(_)));
     }
-    let none = Sweep { grace: Duration::ZERO, ..DELETE };
-    age(store.root(), 1);
-    assert_eq!(store.gc(&none).unwrap().kept_manifests, 2);
+    assert_eq!(store.gc(&AT_ONCE).unwrap().kept_manifests, 2);
 }
 
 #[test]
@@ -91,77 +92,122 @@ fn what_was_found_lately_is_being_used() {
     assert!(store.verify().unwrap().is_sound());
 }
 
+/// A run reads by key what has no name, stores objects, and finds results of its own: all of it stays, whatever the clocks
+/// say and without any grace, until the lock is released.
 #[test]
-fn a_run_keeps_what_it_made_however_long_it_takes() {
+fn what_a_run_under_way_needs_stays() {
     let (_folder, store, _, other) = study();
-    let running = sample::manifest("soup", 1, &[]);
-    let lock = store.lock("soup", &running.key, &mut |_| {}).unwrap();
-    let committed = store.lock("finetune", &other[1].key, &mut |_| {}).unwrap();
-    let scratch = store.scratch("soup", &running.key).unwrap();
-    scratch.write("state", b"state").unwrap();
+    let found = sample::commit(&store, "pair", 7, &[]);
+    let running = sample::manifest("soup", 1, &[("model", other[1].input_of("model").unwrap())]);
+    let inputs: Vec<Input> = running.inputs["model"].clone();
+    let lock = store.lock("soup", &running.key, &inputs, &mut |_| {}).unwrap();
+    lock.uses(&found.key).unwrap();
     for role in running.outputs.keys() {
-        store.put(&sample::bytes("soup", 1, role)).unwrap();
+        lock.made(&store.put(&sample::bytes("soup", 1, role)).unwrap()).unwrap();
     }
-    age(&store.locks(), 10 * 3600);
-    age(&store.scratches(), 9 * 3600);
-    for output in running.outputs.values() {
-        let time = SystemTime::now() - Duration::from_secs(9 * 3600);
-        fs::File::open(store.object_path(&output.object)).unwrap().set_modified(time).unwrap();
+    for seconds in [0, 24 * 3600] {
+        age(store.root(), seconds);
+        let done = store.gc(&AT_ONCE).unwrap();
+        assert_eq!(done.running, [format!("soup {}", running.key)]);
+        assert_eq!(done.freed.len(), usize::from(seconds == 0), "what nothing names: {done:?}");
+        for manifest in other.iter().chain([&found]) {
+            assert!(matches!(store.find(&manifest.stage, &manifest.key).unwrap(), Lookup::Hit(_)));
+        }
     }
-    let done = store.gc(&DELETE).unwrap();
-    assert_eq!(done.running.len(), 2);
-    assert_eq!(done.freed.len(), 1, "only what nothing names: {done:?}");
-    assert!(matches!(store.find("finetune", &other[1].key).unwrap(), Lookup::Hit(_)), "its lock is held");
     store.commit(&running).unwrap();
-    assert!(scratch.read("state").unwrap().is_some());
-    drop((lock, committed));
+    assert!(store.gc(&AT_ONCE).unwrap().freed.is_empty(), "it has no name yet");
+    drop(lock);
+    let done = store.gc(&AT_ONCE).unwrap();
+    assert_eq!(done.freed.iter().filter(|freed| freed.kind == Kind::Manifest).count(), 4);
+    assert!(store.verify().unwrap().is_sound());
+}
 
-    let done = store.gc(&DELETE).unwrap();
-    assert_eq!(done.freed.iter().map(|freed| freed.kind).collect::<Vec<_>>(), [Kind::Scratch]);
-    assert_eq!(scratch.read("state").unwrap(), None, "the run has committed");
+/// A killed run goes on from its state, which may speak of objects that it has put already.
+#[test]
+fn what_a_killed_run_needs_stays_as_long_as_its_state() {
+    let (_folder, store, _, other) = study();
+    let killed = sample::manifest("soup", 9, &[]);
+    let input = other[1].input_of("model").unwrap();
+    let path = Store::per_key(&store.locks(), "soup", &killed.key).unwrap();
+    let scratch = store.scratch("soup", &killed.key).unwrap();
+    let lock = store.lock("soup", &killed.key, &[input], &mut |_| {}).unwrap();
+    let checkpoint = store.put(b"a checkpoint of step 1").unwrap();
+    lock.made(&checkpoint).unwrap();
+    scratch.write("state", b"step 1").unwrap();
+    drop(lock);
+    assert!(path.exists(), "what is needed is still written down");
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(br#"{"object":"0123"#).unwrap();
+    drop(store.lock("soup", &killed.key, &[input], &mut |_| panic!("nobody holds it")).unwrap());
+    age(store.root(), 1_000 * 24 * 3600);
+    let done = store.gc(&AT_ONCE).unwrap();
+    assert_eq!(done.unfinished, [format!("soup {}", killed.key)]);
+    assert_eq!(done.freed.len(), 1, "what nothing names: {done:?}");
+    assert!(store.has(&checkpoint) && scratch.read("state").unwrap().is_some());
+
+    let done = store.gc(&Sweep { unfinished: true, ..AT_ONCE }).unwrap();
+    assert_eq!(done.freed.iter().filter(|freed| freed.kind == Kind::Scratch).count(), 1);
+    assert!(!store.has(&checkpoint) && !path.exists() && scratch.read("state").unwrap().is_none());
 }
 
 #[test]
-fn unfinished_state_and_temporary_files_go_in_the_end() {
+fn the_state_of_a_committed_run_and_temporary_files_go() {
     let (_folder, store, named, _) = study();
     store.gc(&DELETE).unwrap();
-    let key = sample::manifest("soup", 9, &[]).key;
-    let scratch = store.scratch("soup", &key).unwrap();
+    let [_, model] = &named;
+    let scratch = store.scratch("finetune", &model.key).unwrap();
     scratch.write("state", b"state").unwrap();
     for folder in ["objects", "manifests/finetune", "refs"] {
         fs::write(store.root().join(folder).join(".tmp-1-1"), b"half a fi").unwrap();
     }
-    fs::write(store.locks().join(format!("soup-{key}")), b"left by a kill").unwrap();
-    assert!(store.gc(&DELETE).unwrap().freed.is_empty(), "all of it is young");
-    assert!(!store.locks().join(format!("soup-{key}")).exists());
-    age(store.root(), 3700);
+    // A sweep that was killed while it removed a state.
+    let half = store.scratches().join(".tmp-soup-1");
+    fs::create_dir(&half).unwrap();
+    fs::write(half.join("state"), b"st").unwrap();
+    let stale = store.locks().join(format!("soup-{}", model.key));
+    fs::write(&stale, b"left by a kill").unwrap();
+    let held = store.lock("finetune", &model.key, &[], &mut |_| {}).unwrap();
+    fs::write(store.scratches().join(format!("finetune-{}/.tmp-2-2", model.key)), b"x").unwrap();
     let done = store.gc(&DELETE).unwrap();
-    assert_eq!(done.freed.iter().map(|freed| freed.kind).collect::<Vec<_>>(), [Kind::Temporary; 3]);
-    assert!(scratch.read("state").unwrap().is_some());
-    age(store.root(), 7300);
-    assert_eq!(store.gc(&DELETE).unwrap().freed[0].kind, Kind::Scratch);
-    assert!(matches!(store.find("finetune", &named[1].key).unwrap(), Lookup::Hit(_)));
+    assert_eq!(done.freed.iter().map(|freed| freed.kind).collect::<Vec<_>>(), [Kind::Temporary; 4]);
+    assert!(!stale.exists() && !half.exists());
+    assert!(scratch.read("state").unwrap().is_some(), "it is being written to");
+    drop(held);
+    let done = store.gc(&DELETE).unwrap();
+    assert!(done.freed.iter().any(|freed| freed.kind == Kind::Scratch), "{done:?}");
+    assert_eq!(scratch.read("state").unwrap(), None);
 }
 
-/// A killed run resumes from its state, which may speak of objects that it has put already.
+/// Whatever part of a sweep is done when it is killed, the store is sound.
 #[test]
-fn what_a_killed_run_has_put_stays_as_long_as_its_state() {
+fn a_killed_sweep_leaves_a_sound_store() {
     let (_folder, store, ..) = study();
-    store.gc(&DELETE).unwrap();
-    let killed = sample::manifest("soup", 9, &[]);
-    let scratch = store.scratch("soup", &killed.key).unwrap();
-    scratch.write("state", b"step 1").unwrap();
-    let checkpoint = store.put(b"a checkpoint of step 1").unwrap();
-    age(store.root(), 24 * 3600);
-    let resumable = Sweep { scratch_grace: Duration::from_secs(48 * 3600), ..DELETE };
-    scratch.write("state", b"step 2").unwrap();
-    assert!(store.gc(&resumable).unwrap().freed.is_empty());
-    let _lock = store.lock("soup", &killed.key, &mut |_| {}).unwrap();
-    assert!(store.gc(&resumable).unwrap().freed.is_empty());
-    assert!(store.has(&checkpoint));
-    scratch.clear().unwrap();
-    assert_eq!(store.gc(&resumable).unwrap().freed.len(), 1);
-    assert!(!store.has(&checkpoint));
+    let [base, model] = [1, 2].map(|seed| sample::commit(&store, "soup", seed, &[]));
+    let pair = sample::commit(
+        &store,
+        "pair",
+        3,
+        &[("a", base.input_of("model").unwrap()), ("b", model.input_of("model").unwrap())],
+    );
+    sample::commit(&store, "lines", 4, &[("pair", pair.input_of("model").unwrap())]);
+    // In the order in which they are freed, which is not that of the report.
+    let doomed = {
+        let catalog = catalog::manifests(&store).unwrap();
+        let manifests = roots::manifests(&store, &catalog).unwrap();
+        let mut mark = Mark::new(&manifests);
+        mark.refs(&store, &catalog::refs(&store).unwrap()).unwrap();
+        let doomed = manifests.keys().copied().filter(|key| !mark.keys.contains(key)).collect();
+        roots::downstream_first(&doomed, &manifests)
+            .into_iter()
+            .map(|key| manifests[&key].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(doomed.len(), 6);
+    for manifest in doomed {
+        fs::remove_file(store.manifest_path(&manifest.stage, &manifest.key)).unwrap();
+        assert!(store.verify().unwrap().is_sound(), "after {}", manifest.stage);
+    }
+    store.gc(&AT_ONCE).unwrap();
+    assert!(store.verify().unwrap().is_sound());
 }
 
 #[test]
@@ -182,14 +228,43 @@ fn a_store_that_cannot_be_read_is_left_alone() {
     assert!(matches!(store.find("pretrain", &named[0].key).unwrap(), Lookup::Hit(_)));
 }
 
+/// A ref is as good as its manifest, and what cannot be followed stops the sweep.
 #[test]
-fn bytes_that_a_ref_or_an_input_still_names_stay_when_their_manifest_was_replaced() {
-    let (_folder, store, named, _) = study();
-    let Input { object, .. } = named[1].inputs["base"][0];
-    // The manifest is lost, but not the bytes: what reads them can be checked as long as they are there.
-    fs::remove_file(store.manifest_path("pretrain", &named[0].key)).unwrap();
-    store.gc(&DELETE).unwrap();
-    assert!(store.has(&object));
+fn what_cannot_be_followed_is_named_and_nothing_goes() {
+    let (folder, store, named, _) = study();
+    let stops = |what: &str| {
+        let error = store.gc(&AT_ONCE).unwrap_err();
+        assert!(matches!(error, Error::Unfollowable { .. }) && error.to_string().contains(what), "{error}");
+        assert_eq!(store.verify().unwrap().objects, 9);
+    };
+    let elsewhere = folder.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let link = store.refs().join("linked");
+    std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+    stops("refs/linked");
+    fs::remove_file(&link).unwrap();
+    fs::write(store.refs().join(".hidden.json"), b"{}").unwrap();
+    stops(".hidden.json");
+    fs::remove_file(store.refs().join(".hidden.json")).unwrap();
+    fs::write(store.refs().join("README"), b"no ref").unwrap();
+
+    let base = store.manifest_path("pretrain", &named[0].key);
+    let whole = fs::read(&base).unwrap();
+    fs::remove_file(&base).unwrap();
+    stops(&named[0].key.short());
+    fs::write(&base, whole).unwrap();
+    fs::remove_file(store.manifest_path("finetune", &named[1].key)).unwrap();
+    let done = store.gc(&AT_ONCE).unwrap();
+    assert_eq!((done.kept_manifests, done.kept_objects), (1, 4), "the ref leads to the rest");
+    let lock =
+        store.lock("soup", &named[0].key, &[Input { from: named[1].key, ..sample::input(1) }], &mut |_| {});
+    let error = store.gc(&AT_ONCE).unwrap_err().to_string();
+    assert!(error.contains("run soup"), "{error}");
+    drop(lock);
+    let held = store.locks().join(format!("soup-{}", named[0].key));
+    let file = fs::File::create(&held).unwrap();
+    file.lock().unwrap();
+    assert!(store.gc(&AT_ONCE).unwrap_err().to_string().contains("does not say"));
 }
 
 #[test]

@@ -15,7 +15,7 @@
 //! objects/<id>                    bytes, read-only, named by their digest
 //! manifests/<stage>/<key>.json    written once: the first commit of a key wins
 //! refs/<name>.json                human names: copies of manifests, the targets of Make
-//! locks/<stage>-<key>             who is computing this key now
+//! locks/<stage>-<key>             who is computing this key now, and what that run reads and has stored
 //! scratch/<stage>-<key>/          state of an unfinished run, to resume from
 //! ```
 //!
@@ -62,7 +62,9 @@ mod objects;
 mod provenance;
 mod recipe;
 mod refs;
+mod repair;
 mod resolve;
+mod roots;
 mod scratch;
 mod store;
 mod usage;
@@ -83,7 +85,8 @@ pub use manifest::{Manifest, ManifestFormat, Media, Output};
 pub use objects::{MappedObject, Sink};
 pub use provenance::Provenance;
 pub use recipe::{Input, Recipe};
+pub use repair::Repair;
 pub use scratch::Scratch;
-pub use store::{Store, StoreFormat};
+pub use store::{NoSweep, Store, StoreFormat};
 pub use usage::{StageUsage, Usage};
 pub use verify::{Problem, Verification};

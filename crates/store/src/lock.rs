@@ -1,5 +1,10 @@
 //! One process at a time computes a key: the others wait, and then find the result.
+//!
+//! The lock's file is also a journal of the run, one JSON value a line: who holds it, what the run reads, and what it has
+//! found and stored so far. [`gc`](Store::gc) spares all of that while the lock is held, and after a kill for as long as
+//! there is a state to resume from.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -8,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, StageKey, Store, clock, files};
+use crate::{Error, Input, ObjectId, StageKey, Store, clock, files};
 
 /// Who holds a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +34,7 @@ impl Holder {
     /// What the lock file says. A holder that has only just taken the lock is given a moment to say who it is.
     fn read(path: &Path) -> Holder {
         for _ in 0..20 {
-            if let Some(holder) = fs::read(path).ok().and_then(|json| serde_json::from_slice(&json).ok()) {
+            if let Some(holder) = Journal::read(path).ok().flatten().and_then(|journal| journal.holder) {
                 return holder;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -44,19 +49,86 @@ impl fmt::Display for Holder {
     }
 }
 
+/// A line of a lock's file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Holder(Holder),
+    Key(StageKey),
+    Object(ObjectId),
+}
+
+/// What a lock's file says of the runs that held it.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    /// The last holder; none in a file of another version, or one that was not written.
+    pub(crate) holder: Option<Holder>,
+    /// Results that the run needs, with all that they came from.
+    pub(crate) keys: BTreeSet<StageKey>,
+    /// Objects that the run needs.
+    pub(crate) objects: BTreeSet<ObjectId>,
+}
+
+impl Journal {
+    /// Reads a lock's file; `None` where there is none. A line that a kill has torn belongs to nothing that was used.
+    pub(crate) fn read(path: &Path) -> Result<Option<Journal>, Error> {
+        let Some(text) = files::read_if_exists(path)? else { return Ok(None) };
+        let mut journal = Journal::default();
+        for line in text.split(|&byte| byte == b'\n') {
+            match serde_json::from_slice(line) {
+                Ok(Line::Holder(holder)) => journal.holder = Some(holder),
+                Ok(Line::Key(key)) => drop(journal.keys.insert(key)),
+                Ok(Line::Object(object)) => drop(journal.objects.insert(object)),
+                Err(_torn) => {}
+            }
+        }
+        Ok(Some(journal))
+    }
+}
+
 /// The right to compute a key, until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
 pub struct KeyLock {
     file: File,
     path: PathBuf,
+    /// Where the run keeps its state: while that is there, the journal stays.
+    state: PathBuf,
+}
+
+impl KeyLock {
+    /// Notes that the run uses this result, so that no [`gc`](Store::gc) takes it or what it came from.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be written.
+    pub fn uses(&self, key: &StageKey) -> Result<(), Error> {
+        self.append(&[Line::Key(*key)])
+    }
+
+    /// Notes that the run has stored this object, so that no [`gc`](Store::gc) takes it.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be written.
+    pub fn made(&self, object: &ObjectId) -> Result<(), Error> {
+        self.append(&[Line::Object(*object)])
+    }
+
+    fn append(&self, lines: &[Line]) -> Result<(), Error> {
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line).expect("names and numbers have a JSON form");
+            text.push(b'\n');
+        }
+        let appended = (&self.file).write_all(&text).and_then(|()| self.file.sync_data());
+        appended.map_err(Error::writing(&self.path))
+    }
 }
 
 impl Drop for KeyLock {
     fn drop(&mut self) {
         // The name goes first, while the lock is held: whoever waits for this file sees that its name is gone and
         // starts again. See `acquire`.
-        if files::is_at(&self.file, &self.path) {
+        if files::is_at(&self.file, &self.path) && !self.state.exists() {
             let _ = fs::remove_file(&self.path);
         }
         let _ = self.file.unlock();
@@ -64,28 +136,41 @@ impl Drop for KeyLock {
 }
 
 impl Store {
-    /// Takes the lock of a key, waiting for whoever holds it; `on_wait` is told who that is, once per holder. After
-    /// waiting, [`find`](Store::find) again.
+    /// Takes the lock of a key for a run that reads these inputs, waiting for whoever holds it; `on_wait` is told who that
+    /// is, once per holder. After waiting, [`find`](Store::find) again.
     ///
     /// The lock is the operating system's (`flock`), so that it also goes when its holder is killed. Another lock of
     /// the same key in the same process counts as another holder: a thread that takes one twice waits for ever.
     ///
     /// # Errors
-    /// When `stage` is not a stage's name, or the lock file cannot be made or locked.
+    /// When `stage` is not a stage's name, or the lock file cannot be made, locked or written.
     pub fn lock(
         &self,
         stage: &str,
         key: &StageKey,
+        inputs: &[Input],
         on_wait: &mut dyn FnMut(&Holder),
     ) -> Result<KeyLock, Error> {
         let path = Store::per_key(&self.locks(), stage, key)?;
+        let state = Store::per_key(&self.scratches(), stage, key)?;
         loop {
-            let file = open(&path)?;
-            if !try_lock(&file, &path)? {
-                on_wait(&Holder::read(&path));
-                wait(&file, &path)?;
-            }
-            if let Some(lock) = acquire(file, &path) {
+            let file = {
+                // Between the taking of a lock and the writing of its journal no sweep may look at it.
+                let _no_sweep = self.hold_off_sweeps()?;
+                let file = open(&path)?;
+                if try_lock(&file, &path)? {
+                    if let Some(lock) = acquire(file, &path, &state, inputs)? {
+                        return Ok(lock);
+                    }
+                    continue;
+                }
+                file
+            };
+            on_wait(&Holder::read(&path));
+            wait(&file, &path)?;
+            // Until here the journal is that of the last holder, who read the same inputs.
+            let _no_sweep = self.hold_off_sweeps()?;
+            if let Some(lock) = acquire(file, &path, &state, inputs)? {
                 return Ok(lock);
             }
         }
@@ -96,48 +181,44 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::lock`].
-    pub fn try_lock(&self, stage: &str, key: &StageKey) -> Result<Option<KeyLock>, Error> {
+    pub fn try_lock(&self, stage: &str, key: &StageKey, inputs: &[Input]) -> Result<Option<KeyLock>, Error> {
         let path = Store::per_key(&self.locks(), stage, key)?;
+        let state = Store::per_key(&self.scratches(), stage, key)?;
+        let _no_sweep = self.hold_off_sweeps()?;
         loop {
             let file = open(&path)?;
             if !try_lock(&file, &path)? {
                 return Ok(None);
             }
-            if let Some(lock) = acquire(file, &path) {
+            if let Some(lock) = acquire(file, &path, &state, inputs)? {
                 return Ok(Some(lock));
             }
         }
     }
 }
 
-/// Is this lock file held by somebody? If not, it was left by a kill, and `remove_stale` takes it away.
-pub(crate) fn is_held(path: &Path, remove_stale: bool) -> Result<bool, Error> {
+/// Is this lock file held by somebody? Asked with a shared lock, which a file that is open for reading can take on every
+/// file system: holders lock exclusively.
+pub(crate) fn is_held(path: &Path) -> Result<bool, Error> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(Error::locking(path)(error)),
     };
-    if !try_lock(&file, path)? {
-        return Ok(true);
-    }
-    if remove_stale && files::is_at(&file, path) {
-        files::remove(path)?;
-    }
-    Ok(false)
+    Ok(!attempt(file.try_lock_shared(), path)?)
 }
 
+/// NFS locks exclusively only what is open for writing.
 fn open(path: &Path) -> Result<File, Error> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(Error::writing(path))
+    OpenOptions::new().read(true).append(true).create(true).open(path).map_err(Error::writing(path))
 }
 
 fn try_lock(file: &File, path: &Path) -> Result<bool, Error> {
-    match file.try_lock() {
+    attempt(file.try_lock(), path)
+}
+
+fn attempt(outcome: Result<(), TryLockError>, path: &Path) -> Result<bool, Error> {
+    match outcome {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(Error::locking(path)(error)),
@@ -154,15 +235,21 @@ fn wait(file: &File, path: &Path) -> Result<(), Error> {
 }
 
 /// A locked file counts only while it still has its name: the last holder removes the name before it lets go.
-fn acquire(mut file: File, path: &Path) -> Option<KeyLock> {
+fn acquire(file: File, path: &Path, state: &Path, inputs: &[Input]) -> Result<Option<KeyLock>, Error> {
     if !files::is_at(&file, path) {
-        return None;
+        return Ok(None);
     }
-    // Who holds it is a courtesy: the lock is good without it, even where the disk is full. The time matters to `gc`.
-    let holder = serde_json::to_vec(&Holder::this_process()).unwrap_or_default();
-    let _ = file.set_len(0).and_then(|()| file.write_all(&holder));
-    let _ = file.set_modified(SystemTime::now());
-    Some(KeyLock { file, path: path.to_owned() })
+    if !state.exists() {
+        // Nothing goes on from what an earlier run has left.
+        file.set_len(0).map_err(Error::writing(path))?;
+    }
+    let lock = KeyLock { file, path: path.to_owned(), state: state.to_owned() };
+    // A kill may have torn the last line: this one begins on a line of its own.
+    (&lock.file).write_all(b"\n").map_err(Error::writing(path))?;
+    let read = inputs.iter().flat_map(|input| [Line::Key(input.from), Line::Object(input.object)]);
+    let lines: Vec<Line> = std::iter::once(Line::Holder(Holder::this_process())).chain(read).collect();
+    lock.append(&lines)?;
+    Ok(Some(lock))
 }
 
 #[cfg(test)]
@@ -198,7 +285,7 @@ mod tests {
     fn child_that_holds_the_lock() {
         let Ok(root) = std::env::var(ROOT) else { return };
         let store = Store::open(root).unwrap();
-        let _lock = store.lock("soup", &key(), &mut |_| {}).unwrap();
+        let _lock = store.lock("soup", &key(), &[], &mut |_| {}).unwrap();
         println!("\nlocked");
         let _ = io::stdin().read_line(&mut String::new());
     }
@@ -208,13 +295,13 @@ mod tests {
         for kill in [false, true] {
             let (_folder, store) = sample::store();
             let (mut child, _stdout) = holder(&store);
-            assert!(store.try_lock("soup", &key()).unwrap().is_none());
-            let _other_stage = store.try_lock("finetune", &key()).unwrap().unwrap();
-            let _other_key = store.try_lock("soup", &sample::input(2).from).unwrap().unwrap();
+            assert!(store.try_lock("soup", &key(), &[]).unwrap().is_none());
+            let _other_stage = store.try_lock("finetune", &key(), &[]).unwrap().unwrap();
+            let _other_key = store.try_lock("soup", &sample::input(2).from, &[]).unwrap().unwrap();
             let pid = child.id();
             let mut told = Vec::new();
             let _lock = store
-                .lock("soup", &key(), &mut |holder| {
+                .lock("soup", &key(), &[], &mut |holder| {
                     told.push(holder.clone());
                     if kill { child.kill().unwrap() } else { drop(child.stdin.take()) }
                 })
@@ -230,18 +317,17 @@ mod tests {
     fn a_lock_leaves_no_file_and_can_be_taken_again() {
         let (_folder, store) = sample::store();
         for _ in 0..3 {
-            let lock = store.lock("soup", &key(), &mut |_| panic!("nobody holds it")).unwrap();
+            let lock = store.lock("soup", &key(), &[], &mut |_| panic!("nobody holds it")).unwrap();
             let path = lock.path.clone();
-            assert!(is_held(&path, true).unwrap() && path.exists());
+            assert!(is_held(&path).unwrap() && path.exists());
             drop(lock);
             assert!(!path.exists());
         }
         let stale = Store::per_key(&store.locks(), "soup", &key()).unwrap();
         fs::write(&stale, b"left by a kill").unwrap();
-        drop(store.lock("soup", &key(), &mut |_| panic!("nobody holds it")).unwrap());
+        drop(store.lock("soup", &key(), &[], &mut |_| panic!("nobody holds it")).unwrap());
         fs::write(&stale, b"left by a kill").unwrap();
-        assert!(!is_held(&stale, false).unwrap() && stale.exists());
-        assert!(!is_held(&stale, true).unwrap() && !stale.exists());
+        assert!(!is_held(&stale).unwrap() && stale.exists());
     }
 
     /// Counts who is inside: with the removal of lock files, too, it is never more than one.
@@ -255,10 +341,10 @@ mod tests {
                 scope.spawn(move || {
                     for _ in 0..25 {
                         let lock = if n % 2 == 0 {
-                            store.lock("soup", &key(), &mut |_| {}).unwrap()
+                            store.lock("soup", &key(), &[], &mut |_| {}).unwrap()
                         } else {
                             loop {
-                                if let Some(lock) = store.try_lock("soup", &key()).unwrap() {
+                                if let Some(lock) = store.try_lock("soup", &key(), &[]).unwrap() {
                                     break lock;
                                 }
                                 std::thread::yield_now();
@@ -278,6 +364,6 @@ mod tests {
     #[test]
     fn a_stage_that_is_not_a_name_has_no_lock() {
         let (_folder, store) = sample::store();
-        assert!(store.lock("../soup", &key(), &mut |_| {}).is_err());
+        assert!(store.lock("../soup", &key(), &[], &mut |_| {}).is_err());
     }
 }

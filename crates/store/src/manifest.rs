@@ -12,13 +12,17 @@ use crate::{Error, Input, ObjectId, Provenance, Recipe, StageKey, names};
 ///
 /// - 1: the first.
 /// - 2: an output may be a part, which names the recipe that made it.
+/// - 3: the file begins with a digest of the rest of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ManifestFormat(pub u32);
 
 impl ManifestFormat {
     /// What this version writes, and the newest that it reads.
-    pub const CURRENT: ManifestFormat = ManifestFormat(2);
+    pub const CURRENT: ManifestFormat = ManifestFormat(3);
+
+    /// The first whose files are sealed.
+    const SEALED: ManifestFormat = ManifestFormat(3);
 }
 
 /// What kind of file an object is.
@@ -75,7 +79,9 @@ impl Output {
 
 /// What a recipe made: the recipe, its outputs by role, facts for readers, and provenance.
 ///
-/// On disk it is indented JSON with sorted keys and a newline at the end. Unknown fields are errors.
+/// On disk it is indented JSON with sorted keys and a newline at the end. Unknown fields are errors. The first field is a
+/// digest of the file without its line, so that an edit by hand or by accident is found whenever the manifest is read: the
+/// key covers the recipe alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -121,7 +127,7 @@ impl Manifest {
     }
 
     /// Reads a manifest and checks everything that can be checked without the store: the format, the fields, the names,
-    /// and that the key is the recipe's. `path` is for errors.
+    /// that the key is the recipe's, and that nothing was changed since it was written. `path` is for errors.
     ///
     /// # Errors
     /// [`Error::TooNew`] for a later format, [`Error::InvalidManifest`] for anything else that is wrong.
@@ -140,8 +146,14 @@ impl Manifest {
             let (found, newest) = (head.format.0, ManifestFormat::CURRENT.0);
             return Err(Error::TooNew { path: path.to_owned(), what: "manifest format", found, newest });
         }
-        let manifest: Manifest = serde_json::from_slice(json).map_err(invalid)?;
+        let (seal, body) = seal::open(json);
+        let manifest: Manifest = serde_json::from_slice(&body).map_err(invalid)?;
         manifest.check(path)?;
+        let is_sealed = manifest.format >= ManifestFormat::SEALED;
+        if seal != is_sealed.then(|| seal::of(&body)) {
+            let why = "it was changed after it was written".to_owned();
+            return Err(Error::InvalidManifest { path: path.to_owned(), why });
+        }
         Ok(manifest)
     }
 
@@ -154,7 +166,7 @@ impl Manifest {
         let mut json =
             serde_json::to_vec_pretty(&sorted).expect("maps with string keys serialise into memory");
         json.push(b'\n');
-        json
+        if self.format >= ManifestFormat::SEALED { seal::close(&json) } else { json }
     }
 
     /// The recipe that made it.
@@ -230,6 +242,38 @@ impl Manifest {
     }
 }
 
+/// The digest in front of a manifest's file.
+mod seal {
+    /// BLAKE3 derive-key context of the digest.
+    const CONTEXT: &str = "samebasin 2026-11 manifest, form 1";
+
+    /// What stands before and behind the digits.
+    const FRAME: (&[u8], &[u8]) = (b"{\n  \"digest\": \"", b"\",\n");
+
+    /// The digest of a file without its first field, in hexadecimal digits.
+    pub(super) fn of(body: &[u8]) -> String {
+        blake3::Hash::from_bytes(blake3::derive_key(CONTEXT, body)).to_hex().to_string()
+    }
+
+    /// The file with its digest as the first field.
+    pub(super) fn close(body: &[u8]) -> Vec<u8> {
+        let rest = body.strip_prefix(b"{\n").unwrap_or(body);
+        [FRAME.0, of(body).as_bytes(), FRAME.1, rest].concat()
+    }
+
+    /// The digest of a file and the file without it; a file that does not begin with one as it is.
+    pub(super) fn open(file: &[u8]) -> (Option<String>, std::borrow::Cow<'_, [u8]>) {
+        let digits = file.strip_prefix(FRAME.0).and_then(|rest| rest.split_at_checked(crate::id::HEX_DIGITS));
+        let opened = digits.and_then(|(digits, rest)| {
+            Some((String::from_utf8(digits.to_vec()).ok()?, rest.strip_prefix(FRAME.1)?))
+        });
+        match opened {
+            Some((digits, rest)) => (Some(digits), [b"{\n", rest].concat().into()),
+            None => (None, file.into()),
+        }
+    }
+}
+
 /// Rebuilds a value with sorted keys, since the order of a `serde_json` map depends on the features of the build.
 fn sort(value: &Value) -> Value {
     match value {
@@ -252,9 +296,39 @@ mod tests {
     use crate::sample;
 
     fn edited(edit: impl FnOnce(&mut Value)) -> Result<Manifest, Error> {
-        let mut json: Value = serde_json::from_slice(&sample::manifest("soup", 1, &[]).to_json()).unwrap();
+        let sealed = sample::manifest("soup", 1, &[]).to_json();
+        let mut json: Value = serde_json::from_slice(&seal::open(&sealed).1).unwrap();
         edit(&mut json);
-        Manifest::from_json(&serde_json::to_vec(&json).unwrap(), Path::new("manifests/x.json"))
+        let mut body = serde_json::to_vec_pretty(&json).unwrap();
+        body.push(b'\n');
+        Manifest::from_json(&seal::close(&body), Path::new("manifests/x.json"))
+    }
+
+    /// One byte of a number, of a name, of white space: whatever the key does not cover.
+    #[test]
+    fn a_change_by_hand_is_found() {
+        let text = String::from_utf8(sample::manifest("soup", 1, &[]).to_json()).unwrap();
+        let read =
+            |text: &str| Manifest::from_json(text.as_bytes(), Path::new("x")).map_err(|e| e.to_string());
+        read(&text).unwrap();
+        let object = ObjectId::of(&sample::bytes("soup", 1, "model")).to_string();
+        for (old, new) in [
+            ("\"loss\": 0.25", "\"loss\": 0.75"),
+            ("\"seconds\": 1.5", "\"seconds\": 2.5"),
+            (object.as_str(), ObjectId::of(b"other").to_string().as_str()),
+            ("\"media\": \"parquet\"", "\"media\": \"json\""),
+            ("  \"facts\"", "   \"facts\""),
+            ("\"format\": 3", "\"format\": 2"),
+        ] {
+            let changed = text.replacen(old, new, 1);
+            assert_ne!(changed, text, "{old}");
+            assert!(read(&changed).unwrap_err().contains("changed after it was written"), "{old}");
+        }
+        let (_, unsealed) = text.split_once("\",\n").unwrap();
+        let unsealed = format!("{{\n{unsealed}");
+        assert!(read(&unsealed).unwrap_err().contains("changed after it was written"), "{unsealed}");
+        // Files from before there was a digest are read as they are.
+        read(&unsealed.replacen("\"format\": 3", "\"format\": 2", 1)).unwrap();
     }
 
     #[test]
@@ -262,7 +336,7 @@ mod tests {
         let manifest =
             sample::manifest("soup", 1, &[("model", sample::input(1)), ("model", sample::input(2))]);
         let json = manifest.to_json();
-        assert!(json.ends_with(b"}\n") && json.starts_with(b"{\n  \"format\": 2,\n  \"key\": \""));
+        assert!(json.ends_with(b"}\n") && json.starts_with(b"{\n  \"digest\": \""));
         let read = Manifest::from_json(&json, Path::new("x")).unwrap();
         assert_eq!(read, manifest);
         assert_eq!(read.to_json(), json);
@@ -281,8 +355,8 @@ mod tests {
 
     #[test]
     fn a_newer_format_says_so_whatever_else_it_holds() {
-        let error = edited(|json| *json = json!({"format": 3, "entirely": "new"})).unwrap_err();
-        assert!(matches!(error, Error::TooNew { found: 3, newest: 2, .. }), "{error}");
+        let error = edited(|json| *json = json!({"format": 4, "entirely": "new"})).unwrap_err();
+        assert!(matches!(error, Error::TooNew { found: 4, newest: 3, .. }), "{error}");
         assert!(matches!(edited(|json| json["format"] = json!(0)), Err(Error::InvalidManifest { .. })));
     }
 
@@ -304,7 +378,8 @@ mod tests {
         assert!(why(|json| json["outputs"]["model"]["media"] = json!("exe")).contains("unknown variant"));
         assert!(why(|json| drop(json.as_object_mut().unwrap().remove("facts"))).contains("missing field"));
         assert!(why(|json| json["outputs"]["a b"] = json["outputs"]["model"].clone()).contains("a role"));
-        assert!(why(|json| *json = json!([])).contains("expected struct"));
+        let error = Manifest::from_json(b"[]", Path::new("x")).unwrap_err().to_string();
+        assert!(error.contains("expected struct"), "{error}");
         let whole = sample::manifest("soup", 1, &[]).to_json();
         for length in 0..whole.len() - 2 {
             let error = Manifest::from_json(&whole[..length], Path::new("x")).unwrap_err();

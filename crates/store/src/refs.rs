@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::files::{self, Access};
+use crate::files::{self, Access, Created};
 use crate::{Error, Lookup, Manifest, Store, catalog, names};
 
 impl Store {
@@ -49,10 +49,45 @@ impl Store {
     /// [`Error::Unknown`] when there is none, or a failure to remove it.
     pub fn remove_ref(&self, name: &str) -> Result<(), Error> {
         let path = self.ref_path(name)?;
-        if files::length(&path)?.is_none() {
-            return Err(self.unknown(name)?);
-        }
+        self.has_ref(name)?;
         fs::remove_file(&path).map_err(Error::writing(&path))
+    }
+
+    /// Gives what a ref names another name.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] when there is no such ref, [`Error::Taken`] when there is one of the new name, or a failure to
+    /// write.
+    pub fn rename_ref(&self, old: &str, new: &str) -> Result<(), Error> {
+        let (from, to) = (self.ref_path(old)?, self.ref_path(new)?);
+        self.has_ref(old)?;
+        let _no_sweep = self.hold_off_sweeps()?;
+        let taken = || Error::Taken { name: new.to_owned() };
+        if files::length(&to)?.is_some() {
+            return Err(taken());
+        }
+        let json = fs::read(&from).map_err(Error::reading(&from))?;
+        if let Some(folder) = to.parent() {
+            files::create_folder(folder)?;
+        }
+        match files::create(&to, &json, Access::Writable)? {
+            Created::New => {}
+            Created::Exists => return Err(taken()),
+            Created::NoLinks => files::replace(&to, &[&json], Access::Writable)?,
+        }
+        // A kill in between leaves both names.
+        files::remove(&from)
+    }
+
+    /// Checks that there is a ref of this name.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], with names that look like it, when there is none.
+    pub fn has_ref(&self, name: &str) -> Result<(), Error> {
+        match files::length(&self.ref_path(name)?)? {
+            Some(_) => Ok(()),
+            None => Err(self.unknown(name)?),
+        }
     }
 
     /// The names of all refs, sorted.
@@ -95,6 +130,20 @@ mod tests {
         store.remove_ref("world/p0/soup").unwrap();
         assert!(matches!(store.remove_ref("world/p0/soup"), Err(Error::Unknown { .. })));
         assert_eq!(store.list_refs().unwrap(), ["world/p0"]);
+    }
+
+    #[test]
+    fn a_ref_is_renamed_and_takes_nobody_s_name() {
+        let (_folder, store) = sample::store();
+        let [one, two] = [1, 2].map(|seed| sample::commit(&store, "soup", seed, &[]));
+        store.set_ref("one", &one).unwrap();
+        store.set_ref("two", &two).unwrap();
+        assert!(matches!(store.rename_ref("one", "two"), Err(Error::Taken { .. })));
+        assert!(matches!(store.rename_ref("three", "four"), Err(Error::Unknown { .. })));
+        assert!(store.rename_ref("one", "../x").is_err());
+        store.rename_ref("one", "a/b").unwrap();
+        assert_eq!(store.list_refs().unwrap(), ["a/b", "two"]);
+        assert_eq!((store.get_ref("a/b").unwrap(), store.get_ref("two").unwrap()), (one, two));
     }
 
     #[test]

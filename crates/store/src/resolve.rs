@@ -36,10 +36,10 @@ impl Store {
         let matches = self.keys_that_begin(name)?;
         match matches.as_slice() {
             [] => Err(self.unknown(name)?),
-            [(stage, key)] => {
-                let path = self.manifest_path(stage, key);
-                Manifest::from_json(&std::fs::read(&path).map_err(Error::reading(&path))?, &path)
-            }
+            [(stage, key)] => match self.read_manifest(stage, key)? {
+                Some(manifest) => Ok(manifest),
+                None => Err(self.unknown(name)?),
+            },
             _ => Err(Error::Ambiguous {
                 prefix: name.to_owned(),
                 matches: matches.iter().map(|(stage, key)| format!("{stage} {key}")).collect(),

@@ -3,14 +3,9 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
-use crate::catalog::Found;
 use crate::files::{self, Access};
 use crate::{Error, ObjectId, StageKey, Store, names};
-
-/// An empty file whose age is that of the folder. No file of a caller begins with a dot.
-pub(crate) const SINCE: &str = ".since";
 
 /// Bytes of the digest in front of the content.
 const DIGEST_BYTES: usize = 32;
@@ -58,11 +53,7 @@ impl Scratch {
     }
 
     fn make_folder(&self) -> Result<(), Error> {
-        if !self.folder.is_dir() {
-            files::create_folder(&self.folder)?;
-            files::create(&self.folder.join(SINCE), b"", Access::Writable)?;
-        }
-        Ok(())
+        files::create_folder(&self.folder)
     }
 
     /// The content of a file; `None` where there is none or it is not what was written.
@@ -103,12 +94,6 @@ impl Scratch {
             _ => Ok(()),
         }
     }
-}
-
-/// When the run began to keep its state in this folder.
-pub(crate) fn since(folder: &Found) -> SystemTime {
-    let marker = fs::metadata(folder.path.join(SINCE)).and_then(|metadata| metadata.modified());
-    marker.unwrap_or(folder.modified)
 }
 
 #[cfg(test)]

@@ -107,14 +107,18 @@ impl Store {
         self.root.join("scratch")
     }
 
-    /// Keeps `gc` from sweeping while it is held: taken for moments by all that publishes.
-    pub(crate) fn hold_off_sweeps(&self) -> Result<File, Error> {
-        self.inner_lock(".sweep", File::lock_shared)
+    /// Keeps every [`gc`](Store::gc) from sweeping until it is dropped: taken for moments by all that publishes, and for as
+    /// long as somebody relies on results that no ref and no lock names yet.
+    ///
+    /// # Errors
+    /// When the lock cannot be taken.
+    pub fn hold_off_sweeps(&self) -> Result<NoSweep, Error> {
+        self.inner_lock(".sweep", File::lock_shared).map(NoSweep)
     }
 
     /// Waits until nobody publishes, and keeps others from it: `gc`.
-    pub(crate) fn sweep_alone(&self) -> Result<File, Error> {
-        self.inner_lock(".sweep", File::lock)
+    pub(crate) fn sweep_alone(&self) -> Result<NoSweep, Error> {
+        self.inner_lock(".sweep", File::lock).map(NoSweep)
     }
 
     /// One process at a time replaces broken manifests.
@@ -124,11 +128,11 @@ impl Store {
 
     fn inner_lock(&self, name: &str, lock: fn(&File) -> io::Result<()>) -> Result<File, Error> {
         let path = self.locks().join(name);
-        // To lock is not to write: someone who may only read the store can still hold off a sweep.
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                OpenOptions::new().write(true).create(true).truncate(false).open(&path)
-            }
+        // NFS gives an exclusive lock only to what is open for writing, and a shared one to what is open for reading. To
+        // lock is not to write: someone who may only read the store can still hold off a sweep.
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = match options {
+            Err(error) if is_refused(&error) => File::open(&path),
             other => other,
         };
         let file = file.map_err(Error::writing(&path))?;
@@ -161,6 +165,16 @@ impl Store {
             }
         }
     }
+}
+
+/// While it lives, no [`gc`](Store::gc) sweeps.
+#[derive(Debug)]
+#[must_use = "sweeps go on when this is dropped"]
+pub struct NoSweep(#[expect(dead_code, reason = "a file that is locked until it is closed")] File);
+
+/// May this user not write to the file?
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 #[cfg(test)]

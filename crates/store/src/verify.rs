@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::catalog::{self, Found};
-use crate::objects::remove_if_corrupt;
 use crate::{Damage, Error, Input, Manifest, ObjectId, StageKey, Store};
 
 /// What [`Store::verify`] found.
@@ -103,19 +102,21 @@ pub enum Problem {
         /// Key of what it names.
         key: StageKey,
     },
-    /// A ref that is not a copy of the manifest of its key: that was replaced after a loss. Running the stage again
-    /// writes it anew.
+    /// A ref that is not a copy of the manifest of its key: that was replaced after a loss, or one of them was changed.
+    /// Running the stage again writes it anew.
     Stale {
         /// Its name.
         name: String,
         /// Key of what it names.
         key: StageKey,
+        /// The first field in which they differ.
+        field: String,
     },
 }
 
 impl Store {
-    /// Reads everything: hashes every object, and checks that every manifest is valid, has its recipe's key, and names
-    /// objects that exist, and that every ref is a copy of a manifest. Takes about a second per gigabyte or two.
+    /// Reads everything: hashes every object, and checks that every manifest is valid, unchanged, under its recipe's key,
+    /// and names objects that exist, and that every ref is a copy of a manifest. Takes about a second per gigabyte or two.
     /// Nothing is changed; what is wrong is in the report and no error.
     ///
     /// # Errors
@@ -129,24 +130,6 @@ impl Store {
         let scratches = catalog::scratches(self)?;
         verification.count_temporaries(&scratches.temporaries);
         Ok(verification)
-    }
-
-    /// Removes the objects that a verification found corrupt, after another look, so that the next run of their stage
-    /// finds them missing and makes them again. Returns those that it removed.
-    ///
-    /// # Errors
-    /// When a file cannot be removed.
-    pub fn repair(&self, verification: &Verification) -> Result<Vec<ObjectId>, Error> {
-        let _alone = self.sweep_alone()?; // a put must not repair what is being removed
-        let mut removed = Vec::new();
-        for problem in &verification.problems {
-            if let Problem::Corrupt { object, .. } = problem
-                && remove_if_corrupt(self, object)?
-            {
-                removed.push(*object);
-            }
-        }
-        Ok(removed)
     }
 
     /// Returns the objects with their lengths: those that no manifest will turn out to name are leftovers.
@@ -231,8 +214,10 @@ impl Store {
             let problem = match self.get_ref(&name) {
                 Err(error) => Problem::Ref { name, why: reason(error) },
                 Ok(copy) => match self.manifest(&copy.key) {
-                    Ok(Some(manifest)) if manifest.outputs == copy.outputs => continue,
-                    Ok(Some(_)) => Problem::Stale { name, key: copy.key },
+                    Ok(Some(manifest)) => match first_difference(&manifest, &copy) {
+                        Some(field) => Problem::Stale { name, key: copy.key, field },
+                        None => continue,
+                    },
                     Ok(None) => Problem::Dangling { name, stage: copy.stage, key: copy.key },
                     Err(_) => continue, // a problem of the manifest's
                 },
@@ -252,6 +237,16 @@ impl Verification {
     fn strays(&mut self, strays: Vec<PathBuf>) {
         self.problems.extend(strays.into_iter().map(|path| Problem::Stray { path }));
     }
+}
+
+/// The first field in which two manifests of one key differ, with the role or the name of the fact.
+pub(crate) fn first_difference(a: &Manifest, b: &Manifest) -> Option<String> {
+    fn of<V: PartialEq>(what: &str, a: &BTreeMap<String, V>, b: &BTreeMap<String, V>) -> Option<String> {
+        let name = a.keys().chain(b.keys()).find(|name| a.get(*name) != b.get(*name))?;
+        Some(format!("{what}.{name}"))
+    }
+    let of_maps = of("outputs", &a.outputs, &b.outputs).or_else(|| of("facts", &a.facts, &b.facts));
+    of_maps.or_else(|| (a != b).then(|| "provenance".to_owned()))
 }
 
 /// An error without the path that the problem names itself.
@@ -284,8 +279,8 @@ impl fmt::Display for Problem {
             Problem::Dangling { name, stage, key } => {
                 write!(f, "ref {name} names {stage} {}, which is not in the store", key.short())
             }
-            Problem::Stale { name, key } => {
-                write!(f, "ref {name} is not what {} is now: run its stage again", key.short())
+            Problem::Stale { name, key, field } => {
+                write!(f, "ref {name} is not what {} is now, in {field}: run its stage again", key.short())
             }
         }
     }

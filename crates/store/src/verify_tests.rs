@@ -54,11 +54,14 @@ fn a_flipped_byte_is_found_removed_and_made_again() {
     assert_eq!(verification.problems, [Problem::Corrupt { object, found: ObjectId::of(&bytes) }]);
     assert!(matches!(store.find("pretrain", &base.key).unwrap(), Lookup::Hit(_)), "a lookup does not hash");
 
-    assert_eq!(store.repair(&verification).unwrap(), [object]);
-    assert_eq!(store.repair(&verification).unwrap(), []);
+    store.set_ref("base", &base).unwrap();
+    let repair = store.repair(&verification).unwrap();
+    assert_eq!((repair.objects, repair.refs), (vec![object], vec!["base".to_owned()]));
+    assert!(store.repair(&verification).unwrap().is_empty());
+    assert_eq!(store.list_refs().unwrap(), ["model"], "what is whole keeps its name");
     assert!(matches!(store.find("pretrain", &base.key).unwrap(), Lookup::Broken(Damage::Missing { .. })));
     store.put(&sample::bytes("pretrain", 1, "model")).unwrap();
-    assert_eq!(store.repair(&verification).unwrap(), []);
+    assert!(store.repair(&verification).unwrap().is_empty());
     assert_eq!(problems(&store), []);
 }
 
@@ -84,7 +87,7 @@ fn manifests_are_checked() {
     let text = String::from_utf8(model.to_json()).unwrap();
     let unknown = text.replacen("{", "{\"colour\": 1,", 1);
     let parameter = text.replace("\"seed\": 1", "\"seed\": 2");
-    let newer = text.replace("\"format\": 2", "\"format\": 7");
+    let newer = text.replace("\"format\": 3", "\"format\": 7");
     let other = String::from_utf8(base.to_json()).unwrap();
     for (bad, expected) in [
         (unknown.as_str(), "unknown field `colour`"),
@@ -131,9 +134,62 @@ fn a_replaced_manifest_leaves_stale_inputs_and_refs() {
         problems(&store),
         [
             Problem::Input { stage: "finetune".to_owned(), key: model.key, role: "base".to_owned(), input },
-            Problem::Stale { name: "base".to_owned(), key: base.key },
+            Problem::Stale { name: "base".to_owned(), key: base.key, field: "outputs.model".to_owned() },
         ]
     );
+}
+
+/// Of a lost or damaged manifest there is a copy; a ref that is none is taken away, so that Make goes on.
+#[test]
+fn manifests_are_repaired_from_refs_and_bad_refs_go() {
+    let (_folder, store, base, model) = study();
+    let path = store.manifest_path("finetune", &model.key);
+    let other = store.manifest_path("pretrain", &base.key);
+    for damage in [None, Some(&b"torn"[..]), Some(&base.to_json())] {
+        match damage {
+            None => fs::remove_file(&path).unwrap(),
+            Some(bytes) => overwrite(&path, bytes),
+        }
+        let found = store.verify().unwrap();
+        assert!(!found.is_sound());
+        assert!(store.repair(&found).unwrap().restored[0].starts_with("finetune "));
+        assert_eq!(store.find("finetune", &model.key).unwrap(), Lookup::Hit(model.clone()));
+        assert_eq!(problems(&store), []);
+    }
+    overwrite(&other, b"torn");
+    let mut changed = model.clone();
+    changed.facts.insert("loss".to_owned(), 0.1.into());
+    overwrite(&store.ref_path("model").unwrap(), &changed.to_json());
+    fs::write(store.ref_path("torn").unwrap(), b"{").unwrap();
+    let found = store.verify().unwrap();
+    let stale = "ref model is not what";
+    assert!(
+        found
+            .problems
+            .iter()
+            .any(|problem| problem.to_string().starts_with(stale)
+                && problem.to_string().contains("in facts.loss")),
+        "{:?}",
+        found.problems
+    );
+    let repair = store.repair(&found).unwrap();
+    assert_eq!(repair.refs, ["model", "torn"]);
+    assert_eq!(repair.manifests, [other.display().to_string()]);
+}
+
+/// Manifests that changed places are used nowhere.
+#[test]
+fn manifests_that_were_swapped_are_found_wherever_they_are_read() {
+    let (_folder, store, base, model) = study();
+    let (a, b) = (store.manifest_path("pretrain", &base.key), store.manifest_path("finetune", &model.key));
+    overwrite(&a, &model.to_json());
+    overwrite(&b, &base.to_json());
+    for key in [base.key.to_string(), model.key.short()] {
+        let error = store.resolve(&key).unwrap_err();
+        assert!(matches!(error, Error::InvalidManifest { .. }), "{error}");
+    }
+    assert!(store.history(&model).is_err() && store.gc(&crate::Sweep::default()).is_err());
+    assert_eq!(problems(&store).len(), 2);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Where each named tensor lies in the flat buffer.
 
+use std::collections::HashMap;
+
 use crate::Error;
 
 /// One named tensor in the flat buffer.
@@ -45,6 +47,8 @@ impl Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     entries: Vec<Entry>,
+    /// Their places in `entries` by name.
+    places: HashMap<String, usize>,
     len: usize,
 }
 
@@ -56,6 +60,7 @@ impl Layout {
     pub fn push(&mut self, name: impl Into<String>, shape: &[usize]) -> std::ops::Range<usize> {
         let name = name.into();
         assert!(self.entry(&name).is_none(), "tensor `{name}` is in the layout twice");
+        self.places.insert(name.clone(), self.entries.len());
         let len = shape.iter().product();
         let entry = Entry { name, shape: shape.to_vec(), offset: self.len, len };
         self.len += len;
@@ -73,7 +78,7 @@ impl Layout {
     /// The tensor of this name.
     #[must_use]
     pub fn entry(&self, name: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.name == name)
+        self.places.get(name).map(|&place| &self.entries[place])
     }
 
     /// Number of values in the flat buffer.

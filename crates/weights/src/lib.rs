@@ -22,6 +22,7 @@
 //!
 //! **This crate knows no model, task or disk.**
 
+mod constants;
 mod layout;
 mod tensors;
 
@@ -31,6 +32,7 @@ pub mod merges;
 pub mod methods;
 pub mod parameters;
 pub mod paths;
+pub mod pickle;
 pub mod shards;
 pub mod soups;
 pub mod stored;
@@ -50,6 +52,12 @@ pub enum Error {
     #[error("not a safetensors file: {reason}")]
     Format {
         /// What the parser objected to.
+        reason: String,
+    },
+    /// A file of PyTorch that cannot be read, or holds no tensors.
+    #[error("not a PyTorch checkpoint that can be read: {reason}")]
+    Pickle {
+        /// What is wrong with it.
         reason: String,
     },
     /// A tensor that the layout names is not there.

@@ -9,6 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use crate::Error;
+use crate::constants::may_be_constant;
 use crate::stored::header_of;
 
 /// In which file each tensor lies.
@@ -41,9 +42,12 @@ impl Index {
     /// Hands `write` the bytes of one safetensors file with all tensors of the shards, types and values as they are,
     /// piece by piece. The same tensors give the same bytes however they were sharded.
     ///
+    /// As transformers does, all that lies in the shards is taken, whether the index names it or not, and in whichever of
+    /// them it lies. A constant that the index names need not be there.
+    ///
     /// # Errors
-    /// [`Error::Format`] naming a shard that is no safetensors file, [`Error::Index`] for a tensor that is missing, lies
-    /// in another file, or is not in the index; whatever `write` fails with.
+    /// [`Error::Format`] naming a shard that is no safetensors file, [`Error::Index`] for a tensor that is missing or lies in
+    /// two of them; whatever `write` fails with.
     pub fn merge<E: From<Error>>(
         &self,
         shards: &BTreeMap<String, impl std::ops::Deref<Target = [u8]>>,
@@ -51,23 +55,27 @@ impl Index {
     ) -> Result<(), E> {
         let lie = |reason: String| Err(E::from(Error::Index { reason }));
         let mut tensors: Vec<(String, Dtype, Vec<usize>, &[u8])> = Vec::new();
+        let mut found: BTreeMap<String, &str> = BTreeMap::new();
         for (file, bytes) in shards {
             let shard = SafeTensors::deserialize(bytes)
                 .map_err(|error| Error::Format { reason: format!("{file}: {error}") })?;
             for (name, view) in shard.tensors() {
-                match self.weight_map.get(&name) {
-                    Some(expected) if expected == file => {}
-                    Some(expected) => return lie(format!("`{name}` lies in {file} and not in {expected}")),
-                    None => return lie(format!("it does not name `{name}`, which lies in {file}")),
+                if let Some(other) = found.insert(name.clone(), file) {
+                    return lie(format!("`{name}` lies in {other} and in {file}"));
                 }
                 tensors.push((name, view.dtype(), view.shape().to_vec(), view.data()));
             }
         }
-        if tensors.len() != self.weight_map.len() {
-            let found: BTreeSet<&str> = tensors.iter().map(|(name, ..)| name.as_str()).collect();
-            let missing = self.weight_map.iter().find(|(name, _)| !found.contains(name.as_str()));
-            let (name, file) = missing.expect("fewer tensors than names");
-            return lie(format!("`{name}` is not in {file}"));
+        let is_there = |name: &str| found.contains_key(name) || may_be_constant(name);
+        let missing: Vec<(&String, &String)> =
+            self.weight_map.iter().filter(|(name, _)| !is_there(name)).collect();
+        if let Some((name, file)) = missing.first() {
+            let others = if missing.len() > 1 {
+                format!(", nor are {} others", missing.len() - 1)
+            } else {
+                String::new()
+            };
+            return lie(format!("`{name}` is not in {file}, which it names for it{others}"));
         }
         // Wide types first, so that each tensor is aligned for its own.
         tensors.sort_by(|(a, a_type, ..), (b, b_type, ..)| {
@@ -119,17 +127,28 @@ mod tests {
         assert_eq!(merged.unwrap(), weights(1).to_safetensors());
     }
 
+    /// Versions of transformers disagree on which buffers are saved.
+    #[test]
+    fn an_index_that_disagrees_about_buffers_is_good_enough() {
+        let whole = weights(1).to_safetensors();
+        let all: (&str, &[&str]) = ("a.safetensors", &["body.weight", "body.bias"]);
+        let more =
+            INDEX.replace("{\"body.weight\"", "{\"h.0.attn.bias\": \"a.safetensors\", \"body.weight\"");
+        let fewer = r#"{"weight_map": {"body.weight": "a.safetensors"}}"#;
+        for index in [INDEX, &more, fewer] {
+            assert_eq!(merge(index, &[all]).unwrap(), whole, "{index}");
+        }
+    }
+
     #[test]
     fn every_lie_is_named() {
         let a: (&str, &[&str]) = ("a.safetensors", &["body.weight"]);
         let b: (&str, &[&str]) = ("b.safetensors", &["body.bias"]);
         assert!(merge(INDEX, &[a]).unwrap_err().contains("`body.bias` is not in b.safetensors"));
         let both: (&str, &[&str]) = ("a.safetensors", &["body.weight", "body.bias"]);
-        assert!(
-            merge(INDEX, &[both]).unwrap_err().contains("`body.bias` lies in a.safetensors and not in b")
-        );
+        assert!(merge(INDEX, &[both, b]).unwrap_err().contains("`body.bias` lies in a.safetensors and in b"));
         let other = INDEX.replace("body.bias", "head.bias");
-        assert!(merge(&other, &[a, b]).unwrap_err().contains("does not name `body.bias`"));
+        assert!(merge(&other, &[a, b]).unwrap_err().contains("`head.bias` is not in b.safetensors"));
         for json in ["", "{}", r#"{"weight_map": {}}"#, r#"{"weight_map": {"a": 1}}"#] {
             assert!(merge(json, &[a]).unwrap_err().starts_with("the index of the shards"), "{json}");
         }

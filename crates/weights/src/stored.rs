@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 
+use crate::constants::is_constant;
 use crate::{Entry, Error, Layout, Weights};
 
 /// The floating-point tensors of a safetensors file, sorted by name.
 ///
-/// Integer tensors are buffers (`position_ids`, attention masks), not weights, and are not among them.
+/// Integer tensors are buffers, not weights, and are not among them; nor are the constants that older versions of
+/// transformers kept (`masked_bias`, causal masks, `position_ids`, `inv_freq`), whatever their type and their values.
 #[derive(Clone, Debug)]
 pub struct Stored<'a> {
     layout: Layout,
@@ -34,6 +36,7 @@ impl<'a> Stored<'a> {
         let (mut layout, mut parts) = (Layout::default(), Vec::with_capacity(tensors.len()));
         for (name, view) in tensors {
             match view.dtype() {
+                _ if is_constant(&name, view.shape()) => {}
                 Dtype::F32 | Dtype::F16 | Dtype::BF16 => {
                     layout.push(name, view.shape());
                     parts.push((view.dtype(), view.data()));
@@ -207,7 +210,7 @@ fn is_integer(dtype: Dtype) -> bool {
 }
 
 /// IEEE 754 binary16 to binary32, exactly.
-fn half_to_f32(bits: u16) -> f32 {
+pub(crate) fn half_to_f32(bits: u16) -> f32 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
     let exponent = i32::from(bits >> 10 & 0x1f);
     let fraction = f32::from(bits & 0x3ff);
@@ -244,6 +247,20 @@ mod tests {
         let stored = Stored::parse(&bytes).unwrap();
         let message = stored.decode(1, 3..6, &mut [0.0; 3]).unwrap_err().to_string();
         assert_eq!(message, "tensor `body.weight` holds -inf at index 4");
+    }
+
+    /// Pythia was converted in half precision: the constant -1e9 became `-inf`.
+    #[test]
+    fn constants_are_not_looked_at() {
+        let tensors = [
+            ("layers.0.attention.bias", Dtype::F32, &[1, 1, 1, 1][..]),
+            ("layers.0.attention.masked_bias", Dtype::F32, &[]),
+            ("w", Dtype::F32, &[1]),
+        ];
+        let mut bytes = header_of(tensors.into_iter());
+        [f32::NAN, f32::NEG_INFINITY, 2.0].iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        let weights = Stored::parse(&bytes).unwrap().weights().unwrap();
+        assert_eq!((weights.layout().entries().len(), weights.values), (1, vec![2.0]));
     }
 
     #[test]

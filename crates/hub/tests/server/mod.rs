@@ -38,6 +38,8 @@ pub(crate) struct Reply {
     pub(crate) cut: Option<usize>,
     /// Silence before the last half of the body.
     pub(crate) silence: Duration,
+    /// One byte at a time, with this pause.
+    pub(crate) drip: Option<Duration>,
 }
 
 impl Reply {
@@ -50,6 +52,7 @@ impl Reply {
             announce: None,
             cut: None,
             silence: Duration::ZERO,
+            drip: None,
         }
     }
 
@@ -322,6 +325,12 @@ fn converse(stream: TcpStream, answer: &dyn Fn(&Request) -> Reply) -> std::io::R
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
     let body = &reply.body[..reply.cut.unwrap_or(reply.body.len()).min(reply.body.len())];
+    for byte in body.iter().filter(|_| reply.drip.is_some()) {
+        stream.write_all(&[*byte])?;
+        stream.flush()?;
+        std::thread::sleep(reply.drip.unwrap_or_default());
+    }
+    let body = if reply.drip.is_some() { &[] } else { body };
     let (first, last) = body.split_at(body.len() / 2);
     stream.write_all(first)?;
     stream.flush()?;

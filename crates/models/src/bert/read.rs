@@ -127,6 +127,15 @@ mod tests {
         "type_vocab_size": 2, "use_cache": true, "vocab_size": 30522 }"#;
 
     #[test]
+    fn relatives_in_name_alone_are_one_architecture() {
+        let of =
+            |name: &str| Config::from_json(&PUBLISHED.replace("\"bert\"", &format!("\"{name}\""))).unwrap();
+        assert_eq!(of("xlm-roberta"), of("roberta"));
+        assert_eq!(of("camembert"), of("roberta"));
+        assert_ne!(of("bert"), of("roberta"));
+    }
+
+    #[test]
     fn there_and_back() {
         let config = Config::from_json(PUBLISHED).unwrap();
         assert_eq!((config.hidden_size, config.intermediate_size, config.num_hidden_layers), (128, 512, 2));

@@ -16,7 +16,8 @@ pub enum Variant {
     #[default]
     Bert,
     /// Liu et al. 2019: positions are counted from behind the padding id, and the classifier has a hidden layer of
-    /// its own, with dropout on both sides.
+    /// its own, with dropout on both sides. XLM-RoBERTa and CamemBERT are RoBERTa with other vocabularies.
+    #[serde(alias = "xlm-roberta", alias = "camembert")]
     Roberta,
     /// Sanh et al. 2019: no segments, no dropout behind the attention, and a rectifier in the place of the pooler's tanh.
     DistilBert,

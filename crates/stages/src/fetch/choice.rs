@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use clap::Args;
+use serde::Serialize;
+
 use crate::stage::Failure;
 
 /// Files that describe a model: its shape and its tokenizer.
@@ -18,6 +21,18 @@ const DESCRIPTION: [&str; 8] = [
 
 /// The name of the index of a sharded checkpoint.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
+
+/// Whether pickles are read.
+#[derive(Args, Clone, Debug, Default, Serialize)]
+pub struct Pickles {
+    /// Read weights from a pickle file where there is nothing else; nothing in it is executed
+    #[arg(long)]
+    pub allow_pickle: bool,
+    /// Entry of the pickle that holds the weights, as in `state_dict` [default: the weights are all that it holds]
+    #[arg(long, value_name = "NAME", requires = "allow_pickle")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+}
 
 /// How a model's weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +68,16 @@ pub(super) struct Choice {
 }
 
 impl Choice {
+    /// Is this the name of a file that is taken wherever it is?
+    pub(super) fn describes(name: &str) -> bool {
+        DESCRIPTION.contains(&name)
+    }
+
+    /// The file that says in which others the weights are, where there is one.
+    pub(super) fn index(&self) -> Option<&'static str> {
+        (self.weights == Stored::Sharded).then_some(INDEX)
+    }
+
     /// Chooses among `names`; `what` is whose files they are.
     pub(super) fn of(what: &str, names: &BTreeSet<&str>, allow_pickle: bool) -> Result<Self, Failure> {
         let missing = |reason: &str| Err(Failure::Input(format!("{what} {reason}")));

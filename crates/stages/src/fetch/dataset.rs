@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use hub::{Commit, Kind, Repository};
+use hub::{Commit, Kind, Listing, Repository};
 use serde::Serialize;
 use store::Media;
 
@@ -42,7 +42,11 @@ impl Dataset {
         let origin = Origin::open()?;
         let repository = Repository::new(Kind::Dataset, &self.repository)?;
         let commit = Commit::new(&self.commit)?;
-        let mut listed = origin.files(&repository, &commit)?;
+        let Listing { files: mut listed, refused } = origin.files(&repository, &commit)?;
+        let is_wanted = |path: &str| self.files.iter().any(|pattern| matches(pattern, path));
+        if let Some((path, why)) = refused.iter().find(|(path, _)| is_wanted(path)) {
+            return Err(Failure::Input(format!("{repository} at {commit}: {path} is refused: {why}")));
+        }
         for pattern in &self.files {
             if !listed.iter().any(|file| matches(pattern, &file.path)) {
                 let some: Vec<&str> = listed.iter().take(20).map(|file| file.path.as_str()).collect();
@@ -53,7 +57,7 @@ impl Dataset {
                 )));
             }
         }
-        listed.retain(|file| self.files.iter().any(|pattern| matches(pattern, &file.path)));
+        listed.retain(|file| is_wanted(&file.path));
         let meter = work.session.byte_meter("fetch", listed.iter().map(|file| file.size).sum());
         let mut digests = BTreeMap::new();
         for file in &listed {

@@ -6,11 +6,18 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::Map;
+use store::{Input, Manifest, Recipe};
 use weights::shards::Index;
 
-use super::choice::{Choice, Stored};
+use super::choice::{Choice, Pickles, Stored};
 use super::import::{self, Files};
-use crate::stage::{Failure, Work};
+use super::ladder::Rung;
+use super::{Fetch, Kind};
+use crate::stage::{self, Failure, Inputs, Session, Source, Work};
+
+/// The stage of a run that was fine-tuned elsewhere.
+const RUN: &str = "fetch-run";
 
 /// A model in a folder.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -18,9 +25,26 @@ pub struct Folder {
     /// Folder with config.json, weights and tokenizer
     #[serde(skip)]
     pub folder: PathBuf,
-    /// Read weights from a pickle file where there is nothing else; nothing in it is executed
-    #[arg(long)]
-    pub allow_pickle: bool,
+    /// Whether pickles are read.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub pickles: Pickles,
+    /// Where there is no more than a folder: the pretraining step that it is of
+    #[arg(long, value_name = "STEP", requires = "pretraining_seed", conflicts_with = "base")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
+    /// Seed of the pretraining run that it is of: the same for all its checkpoints
+    #[arg(long, value_name = "SEED", requires = "step")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretraining_seed: Option<u64>,
+    /// The checkpoint that it was fine-tuned from, elsewhere: it is then a run like those that were fine-tuned here
+    #[arg(long, value_name = "REF[:OUTPUT]", requires = "seed")]
+    #[serde(skip)]
+    pub base: Option<Source>,
+    /// Seed that it was fine-tuned with
+    #[arg(long, value_name = "SEED", requires = "base")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// BLAKE3 of each file, by name: where the folder lies is not part of the recipe
     #[arg(skip)]
     pub files: BTreeMap<String, String>,
@@ -33,9 +57,55 @@ impl Folder {
         Ok(())
     }
 
+    /// A folder of which no more is known.
+    pub(super) fn at(folder: PathBuf, pickles: Pickles) -> Self {
+        let (step, pretraining_seed, base, seed) = (None, None, None, None);
+        Self { folder, pickles, step, pretraining_seed, base, seed, files: BTreeMap::new() }
+    }
+
+    /// Names the checkpoint that it was fine-tuned from, if there is one.
+    pub(super) fn add_base(&self, inputs: &mut Inputs, session: &Session) -> Result<(), Failure> {
+        let Some(base) = &self.base else { return Ok(()) };
+        let (manifest, role) = base.part(session, "model")?;
+        inputs.add("base", &manifest, &role)
+    }
+
+    /// Publishes the model; where it is known to be a rung, or a run, as one: with a recipe that says so.
     pub(super) fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
+        let base = work.optional("base").copied();
+        let known = match (self.step.zip(self.pretraining_seed), base.zip(self.seed)) {
+            (Some((step, seed)), _) => {
+                let model = Self::at(self.folder.clone(), self.pickles.clone()).pinned()?.fetch(work)?;
+                Rung::alone(step, seed).of_run(work, &model)?
+            }
+            (None, Some((base, seed))) => {
+                let model = Self::at(self.folder.clone(), self.pickles.clone()).pinned()?.fetch(work)?;
+                of_base(work, &model, base, seed)?
+            }
+            (None, None) => return self.publish(work),
+        };
+        for role in known.outputs.keys() {
+            work.part(role, &known, role)?;
+        }
+        known.facts.iter().try_for_each(|(name, value)| work.fact(name.as_str(), value))
+    }
+
+    fn pinned(mut self) -> Result<Self, Failure> {
+        self.pin()?;
+        Ok(self)
+    }
+
+    /// The model in the folder, under a key of its own.
+    pub(super) fn fetch(&self, work: &Work<'_>) -> Result<Manifest, Failure> {
+        let mut inputs = Inputs::default();
+        inputs.rest_on(import::versions());
+        let recipe = stage::recipe(&Fetch { kind: Kind::Folder(self.clone()) }, &inputs)?;
+        work.session.keyed(recipe, |work| self.publish(work))
+    }
+
+    fn publish(&self, work: &mut Work<'_>) -> Result<(), Failure> {
         let (files, choice) = self.choose()?;
-        import::publish(work, &files, &choice)?;
+        import::publish(work, &files, &choice, self.pickles.entry.as_deref())?;
         // What was published is what the key says only if nobody wrote to the folder meanwhile.
         match digests(&files)? == self.files {
             true => Ok(()),
@@ -54,7 +124,8 @@ impl Folder {
                 names.insert(name);
             }
         }
-        let choice = Choice::of(&what, &names.iter().map(String::as_str).collect(), self.allow_pickle)?;
+        let choice =
+            Choice::of(&what, &names.iter().map(String::as_str).collect(), self.pickles.allow_pickle)?;
         let mut files = Files::default();
         // A file of SentencePiece's is not read, but decides whether the model is refused: the key knows it.
         let further = [choice.weights.file()].into_iter().chain(choice.sentencepiece);
@@ -72,6 +143,23 @@ impl Folder {
         }
         Ok((files, choice))
     }
+}
+
+/// A model that was fine-tuned elsewhere, as a run: what it was fine-tuned from is its input, as it is here.
+fn of_base(work: &Work<'_>, model: &Manifest, base: Input, seed: u64) -> Result<Manifest, Failure> {
+    let mut inputs = Inputs::default();
+    inputs.push("model", base);
+    for role in model.outputs.keys() {
+        inputs.add(&format!("fetched.{role}"), model, role)?;
+    }
+    let parameters = Map::from_iter([("seed".to_owned(), seed.into())]);
+    let recipe = Recipe { stage: RUN.into(), version: 1, parameters, inputs: inputs.of_recipe() };
+    work.session.keyed(recipe, |work| {
+        for (role, output) in &model.outputs {
+            work.adopt(role, output.media, output.object)?;
+        }
+        model.facts.iter().try_for_each(|(name, value)| work.fact(name.as_str(), value))
+    })
 }
 
 /// BLAKE3 of each file; of the configuration that of its meaning. They are read and not mapped: they are somebody else's, who may write to them.

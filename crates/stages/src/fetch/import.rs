@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use models::{Config, Head, Model};
 use serde_json::Value;
 use store::{Media, ObjectId};
 use versions::Versions;
-use weights::Weights;
+use weights::pickle::Pickled;
 use weights::shards::Index;
 
 use super::choice::{Choice, Stored};
+use crate::data_files;
 use crate::stage::{Failure, Work};
 
 /// Changes whenever the same files become other outputs.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Versions of this method and of those that it rests on.
 pub(super) fn versions() -> Versions {
@@ -21,7 +23,7 @@ pub(super) fn versions() -> Versions {
 }
 
 /// Bytes of a file that describes a model, at most: the largest vocabularies take a tenth of it.
-const LARGEST_DESCRIPTION: u64 = 256 << 20;
+pub(super) const LARGEST_DESCRIPTION: u64 = 256 << 20;
 
 /// Files on the disk, by their names in a repository.
 #[derive(Debug, Default)]
@@ -64,6 +66,11 @@ impl Files {
         std::fs::read(path).map_err(cannot)
     }
 
+    /// Checks that none of the files is a pointer that Git LFS leaves where it was not installed.
+    fn check_pointers(&self) -> Result<(), Failure> {
+        self.iter().try_for_each(|(_, path)| data_files::check_pointer(path))
+    }
+
     /// A small file that is a JSON object.
     pub(super) fn object(&self, name: &str) -> Result<(Vec<u8>, serde_json::Map<String, Value>), Failure> {
         let bytes = self.read(name)?;
@@ -74,19 +81,25 @@ impl Files {
 }
 
 /// Publishes the model that these files are.
-pub(super) fn publish(work: &mut Work<'_>, files: &Files, choice: &Choice) -> Result<(), Failure> {
+pub(super) fn publish(
+    work: &mut Work<'_>,
+    files: &Files,
+    choice: &Choice,
+    entry: Option<&str>,
+) -> Result<(), Failure> {
+    files.check_pointers()?;
     let (_, fields) = files.object("config.json")?;
     let config = described(fields.clone());
     work.publish("config", Media::Json, &config)?;
     work.fact("model_type", fields.get("model_type").unwrap_or(&Value::Null))?;
     let read = std::str::from_utf8(&config)
         .map_err(|error| error.to_string())
-        .and_then(|text| models::Config::from_json(text).map_err(|error| error.to_string()));
+        .and_then(|text| Config::from_json(text).map_err(|error| error.to_string()));
     if let Err(reason) = &read {
         work.session.note(&format!("fetched, but no stage here can run it: {reason}"));
     }
 
-    let reads_segments = read.is_ok_and(|config| config.has_segments());
+    let reads_segments = read.as_ref().is_ok_and(|config| config.has_segments());
     match tokenizer(files, choice, &fields, reads_segments)? {
         Some(tokenizer) => {
             tasks::vocabulary_size(&tokenizer)?;
@@ -97,12 +110,34 @@ pub(super) fn publish(work: &mut Work<'_>, files: &Files, choice: &Choice) -> Re
         ),
     }
 
-    let object = publish_weights(work, files, choice)?;
+    let object = publish_weights(work, files, choice, entry)?;
     let bytes = work.session.store.map(&object)?;
-    let contents = Contents::of(&bytes)
-        .map_err(|error| Failure::Input(format!("{}: {error}", choice.weights.file())))?;
+    let what = choice.weights.file();
+    check_whole(what, &bytes, read.ok())?;
+    let contents = Contents::of(&bytes).map_err(|error| Failure::Input(format!("{what}: {error}")))?;
     work.fact("parameters", contents.parameters)?;
     work.fact("contents", contents.digest.to_string())
+}
+
+/// Checks that the weights are those of a model: some, and of a family that is known its whole body.
+fn check_whole(what: &str, file: &[u8], config: Option<Config>) -> Result<(), Failure> {
+    /// Most tensors that a message names.
+    const NAMED: usize = 5;
+    let refused = |reason: String| Err(Failure::Input(format!("{what} {reason}")));
+    let stored = weights::Stored::parse(file).map_err(|error| Failure::Input(format!("{what}: {error}")))?;
+    if stored.layout().is_empty() {
+        return refused("holds no weights".to_owned());
+    }
+    // A network of layers alone has its classifier in the row of its layers.
+    let Some(config) = config.filter(|config| !matches!(config, Config::Mlp(_))) else { return Ok(()) };
+    let model = Model::new(config, Head::Classification { labels: 2 })?;
+    let Err(wrong) = model.check_body(stored.layout()) else { return Ok(()) };
+    let named: Vec<String> = wrong.iter().take(NAMED).map(|error| format!("\n  {error}")).collect();
+    let more = match wrong.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("\n  and {more} more"),
+    };
+    refused(format!("does not hold the model that config.json describes:{}{more}", named.concat()))
 }
 
 /// Fields of a `config.json` that say where it came from and which program wrote it.
@@ -145,7 +180,12 @@ fn tokenizer(
 }
 
 /// Publishes the weights as one safetensors file: as it is where there is one.
-fn publish_weights(work: &mut Work<'_>, files: &Files, choice: &Choice) -> Result<ObjectId, Failure> {
+fn publish_weights(
+    work: &mut Work<'_>,
+    files: &Files,
+    choice: &Choice,
+    entry: Option<&str>,
+) -> Result<ObjectId, Failure> {
     let first = choice.weights.file();
     match choice.weights {
         Stored::Whole => work.publish_file("model", Media::Safetensors, files.path(first)?),
@@ -154,7 +194,7 @@ fn publish_weights(work: &mut Work<'_>, files: &Files, choice: &Choice) -> Resul
             let mut shards = BTreeMap::new();
             for name in index.files() {
                 // As an object of the store a shard can be mapped; a later `gc` takes it away.
-                let (object, _) = work.session.store.put_file(files.path(name)?)?;
+                let (object, _) = work.session.put_file(files.path(name)?)?;
                 shards.insert(name.to_owned(), work.session.store.map(&object)?);
             }
             work.publish_stream("model", Media::Safetensors, |sink| {
@@ -162,34 +202,15 @@ fn publish_weights(work: &mut Work<'_>, files: &Files, choice: &Choice) -> Resul
             })
         }
         Stored::Pickle => {
-            let weights = unpickled(files.path(first)?)?;
-            work.publish("model", Media::Safetensors, &weights.to_safetensors())
+            let (object, _) = work.session.put_file(files.path(first)?)?;
+            let file = work.session.store.map(&object)?;
+            let pickled = Pickled::parse(&file, entry)
+                .map_err(|error| Failure::Input(format!("{first} cannot be read: {error}")))?;
+            work.publish_stream("model", Media::Safetensors, |sink| {
+                pickled.to_safetensors::<Failure>(|bytes| Ok(sink.write(bytes)?))
+            })
         }
     }
-}
-
-/// The floating-point tensors of a `pytorch_model.bin`. candle's reader builds tensors and executes nothing.
-fn unpickled(path: &Path) -> Result<Weights, Failure> {
-    let refused = |reason: String| Failure::Input(format!("{} cannot be read: {reason}", path.display()));
-    let read = tables::guarded(|| candle_core::pickle::read_all(path)).map_err(refused)?;
-    let mut tensors = read.map_err(|error| refused(error.to_string()))?;
-    tensors.retain(|(_, tensor)| tensor.dtype().is_float());
-    // They come in the order of a hash map.
-    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let mut layout = weights::Layout::default();
-    for (name, tensor) in &tensors {
-        layout.push(name, tensor.dims());
-    }
-    let mut weights = Weights::zeros(std::sync::Arc::new(layout));
-    for (name, tensor) in &tensors {
-        let values =
-            tensor.to_dtype(candle_core::DType::F32).and_then(|tensor| tensor.flatten_all()?.to_vec1());
-        let values: Vec<f32> = values.map_err(|error| refused(format!("tensor `{name}`: {error}")))?;
-        let to =
-            weights.tensor_mut(name).ok_or_else(|| refused(format!("tensor `{name}` is there twice")))?;
-        to.copy_from_slice(&values);
-    }
-    Ok(weights)
 }
 
 /// What a weights file holds, whatever its header says besides.

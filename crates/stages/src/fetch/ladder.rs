@@ -9,11 +9,12 @@ use serde_json::Value;
 use store::{Manifest, Media, Recipe};
 use weights::Stored;
 
+use super::choice::Pickles;
 use super::gate::{self, Distances, Finding};
 use super::model::Model;
 use super::origin::Origin;
 use super::pattern::{self, Pattern, Place, Progress};
-use super::{Fetch, Kind as Fetched, import};
+use super::{Fetch, Folder, Kind as Fetched, folders, import};
 use crate::ladder::rung_role;
 use crate::rows::RungRow;
 use crate::sameness;
@@ -40,6 +41,19 @@ pub struct Ladder {
     #[arg(long, value_name = "PATTERN")]
     #[serde(skip)]
     pub matching: Option<String>,
+    /// Folders that are the rungs: a path, parts of which are regular expressions, as in `run0/checkpoint-(?<step>\d+)`
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        conflicts_with_all = ["name", "repository", "owner", "matching"],
+        requires = "pretraining_seed"
+    )]
+    #[serde(skip)]
+    pub folder: Option<String>,
+    /// Seed of the pretraining run: runs of one name and seed are the same run
+    #[arg(long, value_name = "SEED", requires = "folder")]
+    #[serde(skip)]
+    pub pretraining_seed: Option<u64>,
     /// Tokens of an optimiser step, where names do not count tokens
     #[arg(long, default_value_t = 0)]
     #[serde(skip)]
@@ -51,16 +65,17 @@ pub struct Ladder {
     /// Take a ladder in which one model has several names
     #[arg(long)]
     pub allow_duplicates: bool,
-    /// Read weights from pickle files where there is nothing else; nothing in them is executed
-    #[arg(long)]
-    pub allow_pickle: bool,
+    /// Whether pickles are read.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub pickles: Pickles,
     /// The rungs, pinned
     #[arg(skip)]
     pub pinned: Vec<Rung>,
 }
 
 /// A checkpoint at a commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Rung {
     /// What the hub calls it: a branch, a tag, or a repository.
     name: String,
@@ -74,55 +89,102 @@ pub struct Rung {
     tokens: u64,
     /// What all rungs of the run are called.
     run: String,
+    /// Seed of the run, where one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    /// The folder that it lies in, where it is not of the hub. The files in it are its recipe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folder: Option<Folder>,
 }
 
 impl Ladder {
     /// Lists the rungs and pins each to a commit.
     pub(super) fn pin(&mut self) -> Result<(), Failure> {
         let pattern = self.pattern()?;
-        let origin = Origin::open()?;
         let mut found = match &pattern.place {
+            Place::Folders(folders) => self.folders(folders, &pattern)?,
             Place::Refs(repository) => {
                 let repository = Repository::new(Kind::Model, repository)?;
-                let refs =
-                    origin.hub(&format!("a list of the branches of {repository}"))?.refs(&repository)?;
+                let refs = Origin::open()?.refs(&repository)?;
                 let rung = |git_ref: hub::GitRef| {
                     let Progress { step, tokens } = pattern.progress(&git_ref.name)?;
                     let (repository, commit) = (repository.id().to_owned(), git_ref.commit.to_string());
                     let run = format!("{repository}@{}", pattern.run(&git_ref.name));
-                    Some(Rung { name: git_ref.name, repository, commit, step, tokens, run })
+                    Some(Rung {
+                        name: git_ref.name,
+                        repository,
+                        commit,
+                        step,
+                        tokens,
+                        run,
+                        seed: None,
+                        folder: None,
+                    })
                 };
                 refs.into_iter().filter_map(rung).collect::<Vec<Rung>>()
             }
             Place::Repositories { owner, search } => {
-                let listed =
-                    origin.hub(&format!("a list of the models of {owner}"))?.models_of(owner, search)?;
+                let listed = Origin::open()?.models_of(owner, search)?;
                 let rung = |name: String| {
                     let Progress { step, tokens } = pattern.progress(&name)?;
                     let (repository, commit) = (name.clone(), String::new());
                     let run = pattern.run(&name);
-                    Some(Rung { repository, name, commit, step, tokens, run })
+                    Some(Rung { repository, name, commit, step, tokens, run, seed: None, folder: None })
                 };
                 listed.into_iter().filter_map(rung).collect()
             }
         };
         found.sort_by(|a, b| (a.step, &a.name).cmp(&(b.step, &b.name)));
         self.pinned = self.chosen(found, &pattern)?;
-        for rung in self.pinned.iter_mut().filter(|rung| rung.commit.is_empty()) {
-            let repository = Repository::new(Kind::Model, &rung.repository)?;
-            rung.commit = origin.commit(&repository, "main")?.to_string();
+        let mut origin = None;
+        for rung in &mut self.pinned {
+            if let Some(folder) = &mut rung.folder {
+                folder.pin()?;
+            } else if rung.commit.is_empty() {
+                let repository = Repository::new(Kind::Model, &rung.repository)?;
+                let origin = match &mut origin {
+                    Some(origin) => origin,
+                    none => none.insert(Origin::open()?),
+                };
+                rung.commit = origin.commit(&repository, "main")?.to_string();
+            }
         }
         Ok(())
     }
 
+    /// The folders of a run of one's own. Where they lie is not told: the name of a rung is that of its folder.
+    fn folders(&self, folders: &str, pattern: &Pattern) -> Result<Vec<Rung>, Failure> {
+        let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let mut found = Vec::new();
+        for path in folders::matching(folders)? {
+            let shown = path.display().to_string();
+            let Some(Progress { step, tokens }) = pattern.progress(&shown) else { continue };
+            let seed = self.pretraining_seed;
+            found.push(Rung {
+                name: last(&shown),
+                repository: String::new(),
+                commit: String::new(),
+                step,
+                tokens,
+                run: format!("{} of seed {}", last(&pattern.run(&shown)), seed.unwrap_or(0)),
+                seed,
+                folder: Some(Folder::at(path, self.pickles.clone())),
+            });
+        }
+        Ok(found)
+    }
+
     fn pattern(&self) -> Result<Pattern, Failure> {
+        if let Some(folders) = &self.folder {
+            return Pattern::folders(folders, self.tokens_per_step);
+        }
         let place = match (&self.name, &self.repository, &self.owner) {
             (Some(name), ..) => return Pattern::preset(name),
             (None, Some(repository), _) => Place::Refs(repository.clone()),
             (None, None, Some(owner)) => Place::Repositories { owner: owner.clone(), search: String::new() },
             (None, None, None) => {
                 return Err(Failure::Usage(format!(
-                    "give the name of a ladder ({}), or --repository or --owner with --matching",
+                    "give the name of a ladder ({}), --repository or --owner with --matching, or --folder",
                     pattern::PRESETS
                 )));
             }
@@ -159,14 +221,18 @@ impl Ladder {
     }
 
     pub(super) fn run(&self, work: &mut Work<'_>) -> Result<(), Failure> {
-        let origin = Origin::open()?;
+        // Folders need no network, nor what it is asked with.
+        let of_hub = self.pinned.iter().any(|rung| rung.folder.is_none());
+        let origin = if of_hub { Some(Origin::open()?) } else { None };
         // What the lists say of the files costs nothing: a ladder of copies is refused before a byte of it is fetched.
-        self.refuse(self.listed_duplicates(&origin)?)?;
+        if let Some(origin) = &origin {
+            self.refuse(self.listed_duplicates(origin)?)?;
+        }
 
         let meter = work.session.meter("fetch ladder", self.pinned.len() as u64);
         let mut models = Vec::with_capacity(self.pinned.len());
         for rung in &self.pinned {
-            models.push(self.fetch(work, &origin, rung)?);
+            models.push(self.fetch(work, origin.as_ref(), rung)?);
             meter.tick();
         }
         let contents: Vec<String> = models.iter().map(|model| fact(model, "contents")).collect();
@@ -193,7 +259,7 @@ impl Ladder {
             let repository = Repository::new(Kind::Model, &rung.repository)?;
             let files = origin.files(&repository, &Commit::new(&rung.commit)?)?;
             let is_weights = |path: &str| path.ends_with(".safetensors") || path.ends_with(".bin");
-            let of_weights = files.iter().filter(|file| is_weights(&file.path));
+            let of_weights = files.files.iter().filter(|file| is_weights(&file.path));
             digests.push(of_weights.map(|file| file.digest.as_str()).collect::<Vec<_>>().join(" "));
         }
         let names = self.pinned.iter().map(|rung| rung.name.as_str());
@@ -221,18 +287,25 @@ impl Ladder {
         )))
     }
 
-    /// One rung, as `fetch model` fetches it: under a key of its own.
-    fn fetch(&self, work: &Work<'_>, origin: &Origin, rung: &Rung) -> Result<Manifest, Failure> {
-        let model = Model {
-            repository: rung.repository.clone(),
-            revision: rung.commit.clone(),
-            commit: rung.commit.clone(),
-            allow_pickle: self.allow_pickle,
+    /// One rung, as `fetch model` or `fetch folder` fetches it: under a key of its own.
+    fn fetch(&self, work: &Work<'_>, origin: Option<&Origin>, rung: &Rung) -> Result<Manifest, Failure> {
+        let fetched = match (&rung.folder, origin) {
+            (Some(folder), _) => folder.fetch(work),
+            (None, Some(origin)) => {
+                let model = Model {
+                    repository: rung.repository.clone(),
+                    revision: rung.commit.clone(),
+                    commit: rung.commit.clone(),
+                    pickles: self.pickles.clone(),
+                };
+                let mut inputs = Inputs::default();
+                inputs.rest_on(import::versions());
+                let recipe = stage::recipe(&Fetch { kind: Fetched::Model(model.clone()) }, &inputs)?;
+                work.session.keyed(recipe, |work| model.run_from(work, origin))
+            }
+            (None, None) => return Err(Failure::Bug("a rung is nowhere".into())),
         };
-        let mut inputs = Inputs::default();
-        inputs.rest_on(import::versions());
-        let recipe = stage::recipe(&Fetch { kind: Fetched::Model(model.clone()) }, &inputs)?;
-        work.session.keyed(recipe, |work| model.run_from(work, origin)).map_err(|failure| match failure {
+        fetched.map_err(|failure| match failure {
             Failure::Input(reason) => Failure::Input(format!("rung {}: {reason}", rung.name)),
             other => other,
         })
@@ -298,11 +371,23 @@ impl Ladder {
 }
 
 impl Rung {
+    /// A rung that was trained elsewhere, of which no more is known than how far it is and by which seed.
+    pub(super) fn alone(step: u64, seed: u64) -> Self {
+        let run = format!("a run elsewhere of seed {seed}");
+        let (name, repository, commit) = (String::new(), String::new(), String::new());
+        Self { name, repository, commit, step, tokens: 0, run, seed: Some(seed), folder: None }
+    }
+
     /// The model as a rung of its run: where it stands in training is part of its history, which others of the ladder are
     /// taken is not.
-    fn of_run(&self, work: &Work<'_>, model: &Manifest) -> Result<Manifest, Failure> {
+    pub(super) fn of_run(&self, work: &Work<'_>, model: &Manifest) -> Result<Manifest, Failure> {
         let parameters = serde_json::json!({ "run": self.run, "step": self.step, "tokens": self.tokens });
-        let Value::Object(parameters) = parameters else { return Err(Failure::Bug("not an object".into())) };
+        let Value::Object(mut parameters) = parameters else {
+            return Err(Failure::Bug("not an object".into()));
+        };
+        if let Some(seed) = self.seed {
+            parameters.insert("seed".into(), seed.into());
+        }
         let mut inputs = Inputs::default();
         for role in model.outputs.keys() {
             inputs.add(role, model, role)?;

@@ -7,6 +7,7 @@
 mod choice;
 mod dataset;
 mod folder;
+mod folders;
 mod gate;
 mod import;
 mod ladder;
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 use crate::stage::{Failure, Inputs, Session, Stage, Work};
 
+pub use choice::Pickles;
 pub use dataset::Dataset;
 pub use folder::Folder;
 pub use ladder::Ladder;
@@ -55,7 +57,7 @@ impl Stage for Fetch {
     const VERSION: u32 = 1;
     const OUTPUTS: &'static [&'static str] = &[];
 
-    fn resolve(&mut self, _session: &Session) -> Result<Inputs, Failure> {
+    fn resolve(&mut self, session: &Session) -> Result<Inputs, Failure> {
         let mut inputs = Inputs::default();
         match &mut self.kind {
             Kind::Model(model) => model.pin()?,
@@ -65,7 +67,11 @@ impl Stage for Fetch {
         }
         match &self.kind {
             Kind::Dataset(_) => {}
-            Kind::Model(_) | Kind::Folder(_) => inputs.rest_on(import::versions()),
+            Kind::Model(_) => inputs.rest_on(import::versions()),
+            Kind::Folder(folder) => {
+                folder.add_base(&mut inputs, session)?;
+                inputs.rest_on(import::versions());
+            }
             Kind::Ladder(_) => {
                 inputs.rest_on(import::versions().and(gate::versions()));
                 inputs.rest_on(weights::distance::versions().and(tables::versions()));

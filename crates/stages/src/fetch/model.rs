@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
-use hub::{Commit, Kind, RemoteFile, Repository};
+use hub::{Commit, Kind, Listing, RemoteFile, Repository};
 use serde::Serialize;
 use weights::shards::Index;
 
-use super::choice::{Choice, Stored};
+use super::choice::{Choice, Pickles, Stored};
 use super::import::{self, Files};
 use super::origin::Origin;
 use crate::stage::{Failure, Work};
@@ -24,9 +24,10 @@ pub struct Model {
     /// The commit that the revision is
     #[arg(skip)]
     pub commit: String,
-    /// Read weights from a pickle file where there is nothing else; nothing in it is executed
-    #[arg(long)]
-    pub allow_pickle: bool,
+    /// Whether pickles are read.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub pickles: Pickles,
 }
 
 impl Model {
@@ -45,23 +46,38 @@ impl Model {
     pub(super) fn run_from(&self, work: &mut Work<'_>, origin: &Origin) -> Result<(), Failure> {
         let repository = Repository::new(Kind::Model, &self.repository)?;
         let commit = Commit::new(&self.commit)?;
-        let listed = origin.files(&repository, &commit)?;
+        let Listing { files: listed, refused } = origin.files(&repository, &commit)?;
         let listed: BTreeMap<&str, &RemoteFile> =
             listed.iter().map(|file| (file.path.as_str(), file)).collect();
         let names: BTreeSet<&str> = listed.keys().copied().collect();
-        let choice = Choice::of(&format!("{repository} at {commit}"), &names, self.allow_pickle)?;
+        // What cannot be taken matters where it is needed: a tokenizer would be missed later, or never.
+        if let Some((path, why)) = refused.iter().find(|(path, _)| Choice::describes(path)) {
+            return Err(Failure::Input(format!("{repository} at {commit}: {path} is refused: {why}")));
+        }
+        let missed = |failure: Failure| match (failure, refused.as_slice()) {
+            (Failure::Input(reason), [(path, why), ..]) => {
+                Failure::Input(format!("{reason} ({} files are refused: {path}: {why})", refused.len()))
+            }
+            (failure, _) => failure,
+        };
+        let what = format!("{repository} at {commit}");
+        let choice = Choice::of(&what, &names, self.pickles.allow_pickle).map_err(missed)?;
 
         let first = choice.weights.file();
-        let chosen = choice.description.iter().copied().chain([first]);
-        let mut files = bring(work, origin, &repository, &commit, &listed, chosen)?;
-        if choice.weights == Stored::Sharded {
-            let index = Index::parse(&files.read(first)?)?;
-            files.extend(bring(work, origin, &repository, &commit, &listed, index.files().into_iter())?);
-        }
+        let described = choice.description.iter().copied();
+        let mut files = bring(work, origin, &repository, &commit, &listed, described.chain(choice.index()))?;
+        let weights = match choice.weights {
+            Stored::Sharded => {
+                Index::parse(&files.read(first)?)?.files().into_iter().map(str::to_owned).collect()
+            }
+            Stored::Whole | Stored::Pickle => vec![first.to_owned()],
+        };
+        let weights = weights.iter().map(String::as_str);
+        files.extend(bring(work, origin, &repository, &commit, &listed, weights).map_err(missed)?);
         let digests: BTreeMap<&str, &str> =
             files.names().filter_map(|name| Some((name, listed.get(name)?.digest.as_str()))).collect();
         work.fact("files", digests)?;
-        import::publish(work, &files, &choice)
+        import::publish(work, &files, &choice, self.pickles.entry.as_deref())
     }
 }
 
@@ -82,10 +98,25 @@ fn bring<'a>(
         })
         .collect();
     let wanted = wanted?;
+    // Asked for before it fills the disk.
+    if let Some(large) =
+        wanted.iter().find(|file| is_description(&file.path) && file.size > import::LARGEST_DESCRIPTION)
+    {
+        return Err(Failure::Input(format!(
+            "{repository} at {commit}: {} is listed with {} bytes: a description of a model has at most {}",
+            large.path,
+            large.size,
+            import::LARGEST_DESCRIPTION
+        )));
+    }
     let meter = work.session.byte_meter("fetch", wanted.iter().map(|file| file.size).sum());
     let mut files = Files::default();
     for file in wanted {
         files.add(&file.path, origin.bring(work, repository, commit, file, &meter)?);
     }
     Ok(files)
+}
+
+fn is_description(path: &str) -> bool {
+    Choice::describes(path) || path == super::choice::INDEX
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use hub::{Cache, Commit, Hub, RemoteFile, Repository, Settings};
+use hub::{Cache, Commit, GitRef, Hub, Listing, RemoteFile, Repository, Settings};
 
 use crate::stage::{Failure, Meter, Work};
 
@@ -14,7 +14,7 @@ pub(super) struct Origin {
     hub: Option<Hub>,
     settings: Settings,
     /// Listings that were asked for: the gate looks at them before the files are fetched.
-    listed: RefCell<BTreeMap<(String, Commit), Vec<RemoteFile>>>,
+    listed: RefCell<BTreeMap<(String, Commit), Listing>>,
 }
 
 impl Origin {
@@ -48,8 +48,32 @@ impl Origin {
         })
     }
 
+    /// Branches and tags; offline, those that were downloaded.
+    pub(super) fn refs(&self, repository: &Repository) -> Result<Vec<GitRef>, Failure> {
+        let refs = match &self.hub {
+            Some(hub) => hub.refs(repository)?,
+            None => self.cache.refs(repository)?,
+        };
+        match refs.is_empty() && self.hub.is_none() {
+            true => Err(self.offline(&format!("any branch of {repository}")).into()),
+            false => Ok(refs),
+        }
+    }
+
+    /// An owner's model repositories whose names contain `search`; offline, those that were downloaded.
+    pub(super) fn models_of(&self, owner: &str, search: &str) -> Result<Vec<String>, Failure> {
+        let models = match &self.hub {
+            Some(hub) => hub.models_of(owner, search)?,
+            None => self.cache.models_of(owner, search)?,
+        };
+        match models.is_empty() && self.hub.is_none() {
+            true => Err(self.offline(&format!("any model of {owner}")).into()),
+            false => Ok(models),
+        }
+    }
+
     /// The files of a commit; offline, those that were downloaded.
-    pub(super) fn files(&self, repository: &Repository, commit: &Commit) -> Result<Vec<RemoteFile>, Failure> {
+    pub(super) fn files(&self, repository: &Repository, commit: &Commit) -> Result<Listing, Failure> {
         let name = (repository.to_string(), commit.clone());
         if let Some(listed) = self.listed.borrow().get(&name) {
             return Ok(listed.clone());
@@ -61,7 +85,7 @@ impl Origin {
         }
         let there = self.cache.commit(repository, commit.as_str())?;
         let commit = there.ok_or_else(|| self.offline(&format!("{repository} at {commit}")))?;
-        Ok(self.cache.files(repository, &commit)?.into_iter().map(|cached| cached.file).collect())
+        Ok(self.cache.files(repository, &commit)?)
     }
 
     /// Brings a file into the work's scratch, verified, going on from what an interrupted run left.

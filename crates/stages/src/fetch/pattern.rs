@@ -28,6 +28,8 @@ pub(super) enum Place {
         /// What to search for.
         search: String,
     },
+    /// Each is a folder whose path matches this, parts of which are regular expressions.
+    Folders(String),
 }
 
 /// How far a rung is.
@@ -102,6 +104,16 @@ impl Pattern {
             ));
         }
         Ok(Self { place, names: regex, tokens_per_step })
+    }
+
+    /// The ladder of these folders.
+    pub(super) fn folders(folders: &str, tokens_per_step: u64) -> Result<Self, Failure> {
+        // As the paths that are found: without empty parts.
+        let root = if folders.starts_with('/') { "/" } else { "" };
+        let parts = folders.split('/').filter(|part| !part.is_empty());
+        let parts: Vec<String> = parts.map(|part| format!("(?:{part})")).collect();
+        let names = format!("^{root}{}$", parts.join("/"));
+        Self::new(Place::Folders(folders.to_owned()), &names, tokens_per_step)
     }
 
     /// How far the rung of this name is; `None` if it is none.

@@ -8,7 +8,8 @@ use report::{Edition, Observed, Plan, Study};
 use serde_json::json;
 use tables::Schema;
 
-use super::{at, place};
+use super::PAGE;
+use crate::delivery::Delivery;
 use crate::stage::{Failure, Flags, say};
 
 /// Writes `out/report.html` and the estimates `out/tables/*.parquet` from the tables in `folder`, which are copied beside
@@ -24,21 +25,30 @@ pub(super) fn report(folder: &Path, out: &Path, plan: Plan, flags: &Flags) -> Re
     }
     let observed = Observed::read(folder)?;
     let (study, made) = Study::new(observed, plan, BTreeMap::new())?;
-    let beside = out.join("tables");
-    std::fs::create_dir_all(&beside).map_err(|source| at(&beside, source))?;
+    let mut delivery = Delivery::begin(out)?;
+    let lies_there = is_same(folder, &out.join("tables"))?;
     let mut known = Vec::new();
     for table in report::TABLES {
         let files = files(folder, table)?;
         let estimated = ["summary", "cells", "selection", "spreads", "correlations"].contains(&table.name);
         match made.get(table.name).filter(|_| estimated) {
-            Some(bytes) => place(&beside.join(format!("{}.parquet", table.name)), bytes)?,
+            Some(bytes) => delivery.write(&format!("tables/{}.parquet", table.name), bytes)?,
             None if files.is_empty() => continue,
-            None => copy(folder, &files, &beside)?,
+            None if lies_there => files.iter().for_each(|file| delivery.keep(&copied(file))),
+            None => {
+                for file in &files {
+                    let from = folder.join(file);
+                    let cannot_read =
+                        |source| Failure::Io { what: format!("cannot read {}", from.display()), source };
+                    delivery.write(&copied(file), &std::fs::read(&from).map_err(cannot_read)?)?;
+                }
+            }
         }
         known.push(table);
     }
-    let page = out.join("report.html");
-    place(&page, study.page(&Edition { key: None, tables: &known })?.as_bytes())?;
+    delivery.write(PAGE, study.page(&Edition { key: None, tables: &known })?.as_bytes())?;
+    delivery.end()?;
+    let page = out.join(PAGE);
     say(study.terminal().trim_end());
     let mut stdout = std::io::stdout().lock();
     if flags.json {
@@ -70,23 +80,17 @@ fn files(folder: &Path, table: &Schema) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-/// Copies files to where the page links to.
-fn copy(folder: &Path, files: &[PathBuf], beside: &Path) -> Result<(), Failure> {
-    let absolute = |path: &Path| {
-        std::fs::canonicalize(path)
-            .map_err(|source| Failure::Io { what: format!("cannot read {}", path.display()), source })
+/// Where the page links to a table's file.
+fn copied(file: &Path) -> String {
+    format!("tables/{}", file.display())
+}
+
+/// Is this the folder that the tables would be copied to?
+fn is_same(folder: &Path, beside: &Path) -> Result<bool, Failure> {
+    let absolute = |path: &Path| match std::fs::canonicalize(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        path => path.map(Some),
     };
-    if absolute(folder)? == absolute(beside)? {
-        return Ok(());
-    }
-    for file in files {
-        let (from, to) = (folder.join(file), beside.join(file));
-        if let Some(parent) = to.parent() {
-            std::fs::create_dir_all(parent).map_err(|source| at(parent, source))?;
-        }
-        let bytes = std::fs::read(&from)
-            .map_err(|source| Failure::Io { what: format!("cannot read {}", from.display()), source })?;
-        place(&to, &bytes)?;
-    }
-    Ok(())
+    let cannot_read = |source| Failure::Io { what: format!("cannot read {}", folder.display()), source };
+    Ok(absolute(folder).map_err(cannot_read)? == absolute(beside).map_err(cannot_read)?)
 }

@@ -22,9 +22,12 @@ use serde::Serialize;
 use store::{Manifest, Media};
 
 use crate::data_files;
+use crate::delivery::Delivery;
 use crate::stage::{Failure, Flags, Inputs, Session, Source, Stage, Work, say};
 use collate::{Manifests, lineage};
 
+/// The page.
+const PAGE: &str = "report.html";
 /// Prefix of the outputs that are tables.
 const TABLE: &str = "table.";
 /// Prefix of the outputs that are parts of the table of predictions.
@@ -209,28 +212,18 @@ impl Stage for Report {
         let text = session.bytes(&manifest.input_of("terminal")?)?;
         say(String::from_utf8_lossy(&text).trim_end());
         let Some(out) = &self.out else { return Ok(()) };
-        let folder = out.join("tables");
-        let parts = folder.join("predictions");
-        std::fs::create_dir_all(&parts).map_err(|source| at(&parts, source))?;
-        let mut written = Vec::new();
+        let mut delivery = Delivery::begin(out)?;
         for (role, output) in &manifest.outputs {
-            let path = match (role.as_str(), role.strip_prefix(TABLE), role.strip_prefix(PREDICTIONS)) {
-                ("report", ..) => out.join("report.html"),
-                (_, Some(table), _) => folder.join(format!("{table}.parquet")),
-                (_, _, Some(part)) => parts.join(format!("{part}.parquet")),
+            let name = match (role.as_str(), role.strip_prefix(TABLE), role.strip_prefix(PREDICTIONS)) {
+                ("report", ..) => PAGE.to_owned(),
+                (_, Some(table), _) => format!("tables/{table}.parquet"),
+                (_, _, Some(part)) => format!("tables/predictions/{part}.parquet"),
                 _ => continue,
             };
-            place(&path, &session.store.map(&output.object)?)?;
-            written.push(path);
+            delivery.write(&name, &session.store.map(&output.object)?)?;
         }
-        // People read all parts at once: parts of an earlier report must not be among them.
-        for entry in std::fs::read_dir(&parts).map_err(|source| at(&parts, source))? {
-            let path = entry.map_err(|source| at(&parts, source))?.path();
-            if path.extension().is_some_and(|extension| extension == "parquet") && !written.contains(&path) {
-                std::fs::remove_file(&path).map_err(|source| at(&path, source))?;
-            }
-        }
-        say(&format!("\n{}", out.join("report.html").display()));
+        delivery.end()?;
+        say(&format!("\n{}", out.join(PAGE).display()));
         Ok(())
     }
 }
@@ -268,7 +261,7 @@ fn outputs_read(manifest: &Manifest) -> Result<&'static [&'static str], Failure>
         "finetune" => Ok(&["curve"]),
         "prepare" => Ok(&["labels"]),
         "prepare-part" => Ok(&["examples"]),
-        "pretrain-rung" | "fetch-rung" => Ok(&["config"]),
+        "pretrain-rung" | "fetch-rung" | "fetch-run" => Ok(&["config"]),
         _ if manifest.outputs.contains_key("ladder") => Ok(&["ladder"]),
         _ if manifest.outputs.contains_key("rungs") => Ok(&["rungs"]),
         // Checkpoints from elsewhere have no ladder; that they were the start of runs is in the runs' own keys.

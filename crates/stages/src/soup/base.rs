@@ -28,12 +28,14 @@ pub(super) fn add_common(
     let mut base: Option<&Input> = None;
     for (member, manifest) in members.iter().zip(manifests) {
         let start = manifest.inputs.get("model").and_then(|inputs| inputs.first());
-        let start = start.filter(|_| manifest.stage == "finetune").ok_or_else(|| {
-            Failure::Input(format!(
-                "`{}` was not fine-tuned here: name what the members began from with --base",
-                member.name
-            ))
-        })?;
+        let start = start
+            .filter(|_| ["finetune", "fetch-run"].contains(&manifest.stage.as_str()))
+            .ok_or_else(|| {
+                Failure::Input(format!(
+                    "`{}` was not fine-tuned here: name what the members began from with --base",
+                    member.name
+                ))
+            })?;
         match base {
             Some(base) if base.object != start.object => {
                 return Err(Failure::Input(format!(

@@ -108,6 +108,7 @@ impl Failure {
                 hub::Error::Network { .. } | hub::Error::Io { .. } => ExitStatus::Failed,
                 _ => ExitStatus::Input,
             },
+            Self::Store(store::Error::InvalidName { .. } | store::Error::Taken { .. }) => ExitStatus::Usage,
             Self::Store(
                 store::Error::NoOutput { .. }
                 | store::Error::MissingObject { .. }
@@ -115,6 +116,7 @@ impl Failure {
                 | store::Error::InvalidManifest { .. }
                 | store::Error::TooNew { .. }
                 | store::Error::NotAStore { .. }
+                | store::Error::Unfollowable { .. }
                 | store::Error::NotCommitted { .. }
                 | store::Error::Unknown { .. }
                 | store::Error::Ambiguous { .. },

@@ -21,8 +21,9 @@ pub use flags::Flags;
 pub use inputs::{Inputs, Source};
 pub use interrupt::Attention;
 pub use progress::Meter;
-pub(crate) use progress::{duration, say};
+pub(crate) use progress::{duration, say, visible, visible_json};
 pub use session::{Session, Work};
+pub(crate) use summary::facts as told_facts;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -153,7 +154,7 @@ fn print_result(manifest: &Manifest, flags: &Flags) -> Result<(), Failure> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     let text = match flags.json {
-        true => format!("{:#}", json(manifest)?),
+        true => visible_json(&format!("{:#}", json(manifest)?)),
         false => manifest.key.to_string(),
     };
     writeln!(out, "{text}").map_err(Failure::printing)

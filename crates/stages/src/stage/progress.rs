@@ -12,7 +12,35 @@ const LINE_EVERY: Duration = Duration::from_secs(60);
 
 /// Writes a line to stderr. A closed or full stderr is no reason to stop working.
 pub(crate) fn say(line: &str) {
-    drop(writeln!(std::io::stderr(), "{line}"));
+    drop(writeln!(std::io::stderr(), "{}", visible(line)));
+}
+
+/// A text without what a terminal would obey: names of tensors, labels and answers of servers are other people's.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| is_obeyed(c) && !matches!(c, '\n' | '\t');
+    match text.contains(obeyed) {
+        true => text
+            .chars()
+            .map(|c| if obeyed(c) { c.escape_unicode().to_string() } else { c.to_string() })
+            .collect::<String>()
+            .into(),
+        false => text.into(),
+    }
+}
+
+/// A JSON text without what a terminal would obey: it stands within strings alone, where it has an escaped form.
+pub(crate) fn visible_json(text: &str) -> String {
+    let escaped = |c: char| match is_obeyed(c) && c != '\n' {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    text.chars().map(escaped).collect()
+}
+
+/// Control characters, and those that turn the direction of what follows.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Shows how far the work is.
@@ -143,6 +171,19 @@ impl Drop for Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        assert_eq!(visible("plain ünïcode 漢\n\ttext"), "plain ünïcode 漢\n\ttext");
+        assert_eq!(
+            visible("a\u{1b}[31mb\rc\u{9b}\u{202e}d\u{7f}"),
+            "a\\u{1b}[31mb\\u{d}c\\u{9b}\\u{202e}d\\u{7f}"
+        );
+        let json = serde_json::json!({ "a": "\u{1b}\u{9b}\u{202e}é" });
+        let shown = visible_json(&format!("{json:#}"));
+        assert!(!shown.contains(|c: char| c != '\n' && is_obeyed(c)), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), json);
+    }
 
     #[test]
     fn durations_read_well() {

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
 use store::{
-    Committed, Input, Lookup, Manifest, MappedObject, Media, ObjectId, Output, Recipe, Scratch, Sink, Store,
+    Committed, Input, KeyLock, Lookup, Manifest, MappedObject, Media, NoSweep, ObjectId, Output, Recipe,
+    Scratch, Sink, StageKey, Store,
 };
 
 use super::{Failure, Flags, Meter, provenance::provenance};
@@ -19,6 +21,16 @@ pub struct Session {
     /// Threads to use; never part of what is computed.
     pub threads: usize,
     quiet: bool,
+    claim: Mutex<Claim>,
+}
+
+/// What keeps a garbage collection from what this invocation relies on.
+#[derive(Default)]
+struct Claim {
+    /// Outside of work: no collection at all, for what was found by name is named nowhere else.
+    no_sweep: Option<NoSweep>,
+    /// During work: the lock of the outermost key, in which all that is read, found and stored is written down.
+    lock: Option<Arc<KeyLock>>,
 }
 
 impl Session {
@@ -30,7 +42,18 @@ impl Session {
             // Not after the work is done.
             store.ref_path(name).map_err(|error| Failure::Usage(format!("--ref: {error}")))?;
         }
-        Ok(Self { store, threads, quiet: flags.quiet })
+        // A store that cannot be written to is read all the same.
+        let claim = Mutex::new(Claim { no_sweep: store.hold_off_sweeps().ok(), lock: None });
+        Ok(Self { store, threads, quiet: flags.quiet, claim })
+    }
+
+    fn claim(&self) -> MutexGuard<'_, Claim> {
+        self.claim.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock of the outermost key that is being computed.
+    fn outermost(&self) -> Option<Arc<KeyLock>> {
+        self.claim().lock.clone()
     }
 
     /// A progress meter of `total` units.
@@ -107,10 +130,20 @@ impl Session {
     /// # Errors
     /// [`Failure::Store`] if the store cannot be read.
     pub fn find(&self, recipe: &Recipe) -> Result<Option<Manifest>, Failure> {
-        match self.store.find(&recipe.stage, &recipe.key()?)? {
-            Lookup::Hit(manifest) => Ok(Some(manifest)),
-            Lookup::Missing | Lookup::Broken(_) => Ok(None),
+        self.find_key(&recipe.stage, &recipe.key()?)
+    }
+
+    /// Finds a result, and writes down that this run relies on it.
+    fn find_key(&self, stage: &str, key: &StageKey) -> Result<Option<Manifest>, Failure> {
+        let Some(lock) = self.outermost() else {
+            return Ok(hit(self.store.find(stage, key)?));
+        };
+        let _no_sweep = self.store.hold_off_sweeps()?;
+        let found = hit(self.store.find(stage, key)?);
+        if found.is_some() {
+            lock.uses(key)?;
         }
+        Ok(found)
     }
 
     /// The result of `recipe`: found, or computed by `work` and committed.
@@ -125,17 +158,40 @@ impl Session {
         work: impl FnOnce(&mut Work<'_>) -> Result<(), Failure>,
     ) -> Result<Manifest, Failure> {
         let key = recipe.key()?;
-        if let Lookup::Hit(manifest) = self.store.find(&recipe.stage, &key)? {
+        if let Some(manifest) = self.find_key(&recipe.stage, &key)? {
             return Ok(manifest);
         }
-        let _lock = self.store.lock(&recipe.stage, &key, &mut |holder| {
+        let outer = self.outermost();
+        let inputs: Vec<Input> = recipe.inputs.values().flatten().copied().collect();
+        let lock = self.store.lock(&recipe.stage, &key, &inputs, &mut |holder| {
             self.note(&format!("waiting for {holder}, which computes {} {}", recipe.stage, key.short()));
+            // Whom it waits for reads the same inputs, and has written so down.
+            self.claim().no_sweep = None;
         })?;
-        if let Lookup::Hit(manifest) = self.store.find(&recipe.stage, &key)? {
+        if let Some(manifest) = self.find_key(&recipe.stage, &key)? {
             return Ok(manifest);
         }
+        let lock = Arc::new(lock);
+        if outer.is_none() {
+            *self.claim() = Claim { no_sweep: None, lock: Some(Arc::clone(&lock)) };
+        }
+        let made = self.make(recipe, work, outer.as_ref().unwrap_or(&lock));
+        if outer.is_none() {
+            // The result has no name yet.
+            *self.claim() = Claim { no_sweep: self.store.hold_off_sweeps().ok(), lock: None };
+        }
+        made
+    }
+
+    /// Computes the result of `recipe`, whose lock is held, and commits it; `outermost` is what it is written down in.
+    fn make(
+        &self,
+        recipe: Recipe,
+        work: impl FnOnce(&mut Work<'_>) -> Result<(), Failure>,
+        outermost: &KeyLock,
+    ) -> Result<Manifest, Failure> {
         let start = Instant::now();
-        let scratch = self.store.scratch(&recipe.stage, &key)?;
+        let scratch = self.store.scratch(&recipe.stage, &recipe.key()?)?;
         let mut job = Work {
             session: self,
             recipe: &recipe,
@@ -146,12 +202,36 @@ impl Session {
         work(&mut job)?;
         let Work { scratch, outputs, facts, .. } = job;
         let manifest = Manifest::new(recipe, outputs, facts, provenance(start, self.threads))?;
+        let _no_sweep = self.store.hold_off_sweeps()?;
+        outermost.uses(&manifest.key)?;
         let manifest = match self.store.commit(&manifest)? {
             Committed::New | Committed::Replaced(_) => manifest,
             Committed::Already(winner) => winner,
         };
         scratch.clear()?;
         Ok(manifest)
+    }
+
+    /// Stores a copy of a file, as an object that this run relies on. Returns its id and its bytes.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] if the file cannot be read, or the object not be written.
+    pub fn put_file(&self, path: &std::path::Path) -> Result<(ObjectId, u64), Failure> {
+        self.stored(|store| Ok(store.put_file(path)?), |&(object, _)| object)
+    }
+
+    /// Stores an object, and writes down that this run has.
+    fn stored<T>(
+        &self,
+        put: impl FnOnce(&Store) -> Result<T, Failure>,
+        object: impl Fn(&T) -> ObjectId,
+    ) -> Result<T, Failure> {
+        let _no_sweep = self.store.hold_off_sweeps()?;
+        let stored = put(&self.store)?;
+        if let Some(lock) = self.outermost() {
+            lock.made(&object(&stored))?;
+        }
+        Ok(stored)
     }
 
     /// Answers `--dry-run`: whether the result exists and, if not, what changed since the ref was set.
@@ -185,6 +265,13 @@ impl Session {
         }
         let reasons: String = reasons.iter().map(|reason| format!("  {reason}\n")).collect();
         write!(out, "{verdict} {key}\n{reasons}").map_err(Failure::printing)
+    }
+}
+
+fn hit(lookup: Lookup) -> Option<Manifest> {
+    match lookup {
+        Lookup::Hit(manifest) => Some(manifest),
+        Lookup::Missing | Lookup::Broken(_) => None,
     }
 }
 
@@ -244,7 +331,7 @@ impl Work<'_> {
         media: Media,
         bytes: &[u8],
     ) -> Result<ObjectId, Failure> {
-        let object = self.session.store.put(bytes)?;
+        let object = self.session.stored(|store| Ok(store.put(bytes)?), |&object| object)?;
         self.outputs.insert(role.into(), Output { object, bytes: bytes.len() as u64, media, from: None });
         Ok(object)
     }
@@ -259,7 +346,7 @@ impl Work<'_> {
         media: Media,
         write: impl FnOnce(&mut Sink) -> Result<(), Failure>,
     ) -> Result<ObjectId, Failure> {
-        let (object, bytes) = self.session.store.put_stream(write)?;
+        let (object, bytes) = self.session.stored(|store| store.put_stream(write), |&(object, _)| object)?;
         self.outputs.insert(role.into(), Output { object, bytes, media, from: None });
         Ok(object)
     }
@@ -274,7 +361,7 @@ impl Work<'_> {
         media: Media,
         path: &std::path::Path,
     ) -> Result<ObjectId, Failure> {
-        let (object, bytes) = self.session.store.put_file(path)?;
+        let (object, bytes) = self.session.put_file(path)?;
         self.outputs.insert(role.into(), Output { object, bytes, media, from: None });
         Ok(object)
     }

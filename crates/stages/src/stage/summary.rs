@@ -11,7 +11,7 @@ use super::duration;
 const SHOWN: usize = 4;
 
 /// What a result is, in a line: `val accuracy 0.912, val loss 0.281`.
-pub(super) fn facts(manifest: &Manifest) -> String {
+pub(crate) fn facts(manifest: &Manifest) -> String {
     let told = manifest
         .facts
         .iter()

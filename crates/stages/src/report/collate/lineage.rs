@@ -10,6 +10,9 @@ use store::{Manifest, StageKey};
 const NOT_OF_AN_ARM: [&str; 7] =
     ["seed", "head_seed", "order_seed", "dropout_seed", "lora_seed", "step", "versions"];
 
+/// Stages whose results are fine-tuned models: here, and elsewhere.
+pub(crate) const RUNS: [&str; 2] = ["finetune", "fetch-run"];
+
 /// A fine-tuned model with its history.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
@@ -52,7 +55,7 @@ pub(crate) type Manifests = BTreeMap<StageKey, Manifest>;
 /// The fine-tuning runs among the manifests, with their arms named, sorted by arm, pretraining seed, step and key.
 pub(crate) fn runs(manifests: &Manifests) -> Vec<Run> {
     let known = Known { seeds: pretraining_seeds(manifests), ladders: ladders(manifests) };
-    let finetunes = manifests.values().filter(|manifest| manifest.stage == "finetune");
+    let finetunes = manifests.values().filter(|manifest| RUNS.contains(&manifest.stage.as_str()));
     let mut runs: Vec<Run> = finetunes.map(|manifest| run(manifest, manifests, &known)).collect();
     name_arms(&mut runs);
     runs.sort_by(|a, b| {
@@ -74,7 +77,7 @@ pub(crate) fn pretraining_seeds(manifests: &Manifests) -> BTreeMap<String, u64> 
     let mut named: BTreeMap<String, Option<u64>> = BTreeMap::new();
     let rungs = manifests
         .values()
-        .filter(|manifest| manifest.stage == "finetune")
+        .filter(|manifest| RUNS.contains(&manifest.stage.as_str()))
         .filter_map(|manifest| Some(manifest.inputs.get("model")?.first()?.from));
     for rung in rungs {
         let ladder = ladders.get(&rung).copied();

@@ -46,7 +46,7 @@ pub(crate) fn upstream(store: &Store, named: Vec<Manifest>) -> Result<Manifests,
         let roles: &[&str] = match manifest.stage.as_str() {
             "evaluate" | "interpolate" | "soup" => &["model"],
             "finetune" => &["model", "task.train"],
-            "fetch-rung" => &["model"],
+            "fetch-rung" | "fetch-run" => &["model"],
             _ => &[],
         };
         for input in roles.iter().filter_map(|role| manifest.inputs.get(*role)).flatten() {
@@ -55,7 +55,7 @@ pub(crate) fn upstream(store: &Store, named: Vec<Manifest>) -> Result<Manifests,
             }
             match store.manifest(&input.from)? {
                 Some(found) => waiting.push(found),
-                None if ["finetune", "fetch-rung"].contains(&manifest.stage.as_str()) => {}
+                None if ["finetune", "fetch-rung", "fetch-run"].contains(&manifest.stage.as_str()) => {}
                 None => {
                     return Err(Failure::Input(format!(
                         "{} {} is about model {}, whose manifest is not in the store",
