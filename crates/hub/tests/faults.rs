@@ -85,7 +85,7 @@ fn a_commit_its_refs_and_its_files() {
     assert_eq!(hub.models_of("a", "b").unwrap(), ["a/b"]);
     assert!(hub.models_of("a", "c").unwrap().is_empty());
     let files = hub.files(&repository, &Commit::new(&commit).unwrap()).unwrap();
-    let listed: Vec<(&str, u64)> = files.iter().map(|file| (file.path.as_str(), file.size)).collect();
+    let listed: Vec<(&str, u64)> = files.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
     assert_eq!(listed, [("config.json", 2), (FILE, 200_000)]);
     assert!(matches!(hub.commit(&repository, "other"), Err(Error::NotFound { .. })));
     let missing = Repository::new(Kind::Model, "a/c").unwrap();
