@@ -58,7 +58,8 @@ RESULTS := $(LADDERS:%=ladder/%) $(RUNS:%=run/%) $(LINE_GROUPS:%=lines/%) $(SOUP
 .DEFAULT_GOAL := study
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
-.SECONDARY:
+# Results that no rule names are kept; those that the report names are made again where they are gone (after a repair).
+.PRECIOUS: $(foreach kind,data task corpus rungs ladder run lines soup scores,$(REFS)/$(kind)/%.json)
 .PHONY: study print-study
 
 # What a study's other targets (smoke, quick) end in.

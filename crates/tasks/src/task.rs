@@ -74,10 +74,8 @@ impl Task {
             });
             suits.map_err(|reason| Error::Examples { part, reason })?;
         }
-        if self.form == Form::Preference {
-            if self.labels.len() != 2 || !self.pools.is_empty() {
-                return wrong("labels", "a preference has two labels, which do not pool".into());
-            }
+        if self.form == Form::Preference && (self.labels.len() != 2 || !self.pools.is_empty()) {
+            return wrong("labels", "a preference has two labels, which do not pool".into());
         }
         let Some((first, like)) = self.parts().next() else {
             return wrong(&self.name, "it has no example".into());

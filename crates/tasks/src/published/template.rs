@@ -76,7 +76,8 @@ fn put_into_one(processor: &mut Value) -> bool {
         Some("RobertaProcessing") => true,
         Some("Sequence") => {
             let processors = processor["processors"].as_array_mut().into_iter().flatten();
-            processors.fold(false, |one, processor| put_into_one(processor) || one)
+            // All of them, not the first alone.
+            processors.filter_map(|processor| put_into_one(processor).then_some(())).count() > 0
         }
         _ => false,
     }

@@ -92,8 +92,11 @@ fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
+/// A storage: its key, its bytes, and how many values they are.
+type Entry = (&'static str, Vec<u8>, i64);
+
 /// A matrix, its transpose, halves, integers.
-fn model() -> (Vec<u8>, Vec<(&'static str, Vec<u8>, i64)>) {
+fn model() -> (Vec<u8>, Vec<Entry>) {
     let value = dictionary(&[
         ("b", tensor("FloatStorage", "7", 7, 1, &[2, 3], &[3, 1])),
         ("a", tensor("FloatStorage", "7", 7, 1, &[3, 2], &[1, 3])),

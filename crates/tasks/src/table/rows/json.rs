@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
 
     /// The line at which the reader stands, from 1.
     pub(super) fn line(&self) -> u64 {
-        super::delimited::line_breaks(self.text[..self.at].as_bytes()) + 1
+        super::delimited::line_breaks(&self.text.as_bytes()[..self.at]) + 1
     }
 
     /// The one value that is left.
